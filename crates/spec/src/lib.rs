@@ -1,0 +1,31 @@
+//! The vocabulary of isoflop. Every type that is stored in the database or piped between
+//! processes lives here, with a format version; so do the pure rules that give those types their
+//! meaning (grid expansion, ids, schedules, closed-form parameter and FLOP counts).
+//!
+//! Nothing here reads a file, a clock or the environment.
+
+mod data;
+mod event;
+mod id;
+mod model;
+mod schedule;
+mod segment;
+mod shape;
+mod sweep;
+mod train;
+mod trial;
+
+pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
+pub use event::{LineError, Order, Ready, Spent, TrainerEvent, TrainerLine};
+pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
+pub use model::{ModelError, ModelSpec, Pool, Positions, VitSpec};
+pub use schedule::{Cooldown, Decay, Schedule};
+pub use segment::{SegmentKind, SegmentSpec};
+pub use shape::{NamedShape, Shape, ShapeError, named_shapes};
+pub use sweep::{SpecError, SweepSpec};
+pub use train::{AdamW, Augmentation, EvalSpec, Optimiser, Precision, TrainSpec, WeightDecay};
+pub use trial::{Recipe, TrialSpec};
+
+/// Version of every type of this crate that is stored or piped. Raised by any change that would
+/// make an older reader misunderstand; it is part of every hashed spec, so ids change with it.
+pub const FORMAT: u32 = 1;

@@ -1,0 +1,3 @@
+pub struct SweepSpec; 
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {}
