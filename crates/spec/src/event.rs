@@ -36,7 +36,12 @@ pub struct Order {
 pub enum TrainerLine {
     /// Once, before the first order is read.
     Ready(Ready),
-    Event { format: u32, segment_id: SegmentId, attempt: u32, event: TrainerEvent },
+    Event {
+        format: u32,
+        segment_id: SegmentId,
+        attempt: u32,
+        event: TrainerEvent,
+    },
 }
 
 /// What the trainer is and runs on.
@@ -94,7 +99,9 @@ pub struct Spent {
 pub enum LineError {
     #[error("not a line of this protocol: {0}")]
     Syntax(#[from] serde_json::Error),
-    #[error("format {found} where this version reads format {FORMAT}; build isoflop and isoflop-trainer from the same source")]
+    #[error(
+        "format {found} where this version reads format {FORMAT}; build isoflop and isoflop-trainer from the same source"
+    )]
     Format { found: u32 },
 }
 
@@ -149,8 +156,16 @@ mod tests {
 
     #[test]
     fn a_line_reads_back_as_it_was_written() {
-        let event = TrainerEvent::Evaluated { step: 3, metrics: BTreeMap::from([("val_loss".into(), 0.1 + 0.2)]) };
-        let line = TrainerLine::Event { format: FORMAT, segment_id: SegmentId(Id::of(&1)), attempt: 2, event };
+        let event = TrainerEvent::Evaluated {
+            step: 3,
+            metrics: BTreeMap::from([("val_loss".into(), 0.1 + 0.2)]),
+        };
+        let line = TrainerLine::Event {
+            format: FORMAT,
+            segment_id: SegmentId(Id::of(&1)),
+            attempt: 2,
+            event,
+        };
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(TrainerLine::parse(&text).unwrap(), line);
     }
@@ -166,6 +181,8 @@ mod tests {
             threads: 1,
         };
         let text = serde_json::to_string(&TrainerLine::Ready(ready)).unwrap();
-        assert!(matches!(TrainerLine::parse(&text), Err(LineError::Format { found }) if found == FORMAT + 1));
+        assert!(
+            matches!(TrainerLine::parse(&text), Err(LineError::Format { found }) if found == FORMAT + 1)
+        );
     }
 }

@@ -148,8 +148,10 @@ mod tests {
 
     #[test]
     fn key_order_does_not_change_the_id() {
-        let a: serde_json::Value = serde_json::from_str(r#"{"b": [1, 2.5], "a": {"y": null, "x": "t"}}"#).unwrap();
-        let b: serde_json::Value = serde_json::from_str(r#"{"a": {"x": "t", "y": null}, "b": [1, 2.5]}"#).unwrap();
+        let a: serde_json::Value =
+            serde_json::from_str(r#"{"b": [1, 2.5], "a": {"y": null, "x": "t"}}"#).unwrap();
+        let b: serde_json::Value =
+            serde_json::from_str(r#"{"a": {"x": "t", "y": null}, "b": [1, 2.5]}"#).unwrap();
         assert_eq!(canonical_json(&a), r#"{"a":{"x":"t","y":null},"b":[1,2.5]}"#);
         assert_eq!(Id::of(&a), Id::of(&b));
     }

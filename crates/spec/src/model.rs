@@ -132,7 +132,8 @@ impl VitSpec {
 
     fn check(&self) -> Result<(), ModelError> {
         self.shape.shape.check()?;
-        let fields = [("patch", self.patch), ("resolution", self.resolution), ("classes", self.classes)];
+        let fields =
+            [("patch", self.patch), ("resolution", self.resolution), ("classes", self.classes)];
         if let Some((field, _)) = fields.iter().find(|(_, value)| *value == 0) {
             return Err(ModelError::Zero(field));
         }

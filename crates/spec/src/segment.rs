@@ -39,8 +39,8 @@ impl SegmentSpec {
     }
 
     /// FLOPs of training this segment once.
-    pub fn train_flops(&self) -> u64 {
-        self.steps() * self.recipe.step_flops()
+    pub fn train_flops(&self) -> f64 {
+        self.steps() as f64 * self.recipe.step_flops()
     }
 
     /// Learning rate of the step with this index.

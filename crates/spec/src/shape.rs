@@ -38,8 +38,12 @@ impl Shape {
     /// # Errors
     /// A zero, or heads that do not divide the width.
     pub fn check(&self) -> Result<(), ShapeError> {
-        let fields =
-            [("width", self.width), ("depth", self.depth), ("mlp", self.mlp), ("heads", self.heads)];
+        let fields = [
+            ("width", self.width),
+            ("depth", self.depth),
+            ("mlp", self.mlp),
+            ("heads", self.heads),
+        ];
         if let Some((field, _)) = fields.iter().find(|(_, value)| *value == 0) {
             return Err(ShapeError::Zero(field));
         }

@@ -1,3 +1,209 @@
-pub struct SweepSpec; 
+//! A sweep file: parsed once, validated whole, never changed afterwards.
+//!
+//! [`SweepSpec::parse`] turns text into typed tables ([`file`]), the tables into cross products
+//! of axes, and those into trials. Every error names the file, the line and the key.
+
+mod expand;
+mod file;
+mod locate;
+mod overrides;
+
+use crate::trial::TrialSpec;
+
+/// A valid sweep and all its trials.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepSpec {
+    pub name: String,
+    /// The sweep file's text with every `--set` override written into it: what is stored.
+    pub text: String,
+    /// Every trial once, cheapest first, so that a broken sweep fails before it is expensive.
+    pub trials: Vec<TrialSpec>,
+    /// Whether learning rates are an axis to tune over: results keep the best of each point.
+    pub tunes_learning_rate: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
-pub enum SpecError {}
+pub enum SpecError {
+    #[error("{file}: {source}")]
+    Syntax { file: String, source: toml::de::Error },
+    #[error("{file}, line {line}, {key}: {message}")]
+    Invalid { file: String, line: usize, key: String, message: String },
+    #[error("--set {assignment}: {message}")]
+    Override { assignment: String, message: String },
+}
+
+/// A key of the sweep file, as in `train.learning_rate` or `part[1].shapes[0]`, and what is wrong
+/// with its value.
+#[derive(Debug, PartialEq)]
+struct Problem {
+    key: String,
+    message: String,
+}
+
+impl Problem {
+    fn new(key: impl Into<String>, message: impl ToString) -> Self {
+        Self { key: key.into(), message: message.to_string() }
+    }
+}
+
+impl SweepSpec {
+    /// Reads a sweep file's `text`. `file` is its name in errors; `overrides` are `key=value`
+    /// pairs that replace its values.
+    ///
+    /// # Errors
+    /// Text that is not TOML, an unknown or missing key, or values that make no sweep.
+    pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, SpecError> {
+        let text = overrides::apply(text, overrides)?;
+        let tables: file::SweepFile = toml::from_str(&text)
+            .map_err(|source| SpecError::Syntax { file: file.to_owned(), source })?;
+        let trials = expand::trials(&tables).map_err(|problem| SpecError::Invalid {
+            file: file.to_owned(),
+            line: locate::line_of(&text, &problem.key),
+            key: problem.key,
+            message: problem.message,
+        })?;
+        let tunes_learning_rate = tables.tunes_learning_rate();
+        Ok(Self { name: tables.name, text, trials, tunes_learning_rate })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::id::TrialId;
+
+    const SWEEP: &str = r#"
+name = "test"
+seeds = [0, 1]
+[data]
+source = "procedural"
+[model]
+family = "vit"
+patch = 8
+shapes = ["mu", { width = 16, depth = 2, mlp = 64, heads = 1 }]
+[axes]
+unique_examples = [1024, 4096]
+examples_seen = [32000, 64000]
+[train]
+batch = 32
+learning_rate = { mu = 3e-3, 16x2 = 6e-3 }
+schedule = { decay = "rsqrt", timescale = 100, warmup = 100, cooldown = 0.2 }
+weight_decay = 0.05
+[eval]
+examples = 512
+"#;
+
+    fn parse(text: &str) -> Result<SweepSpec, SpecError> {
+        SweepSpec::parse("test.toml", text, &[])
+    }
+
+    /// The error of SWEEP with `from` replaced by `to`.
+    fn error_with(from: &str, to: &str) -> String {
+        assert!(SWEEP.contains(from), "{from}");
+        parse(&SWEEP.replace(from, to)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_grid_is_the_product_of_its_axes_cheapest_first() {
+        let sweep = parse(SWEEP).unwrap();
+        assert_eq!(sweep.trials.len(), 2 * 2 * 2 * 2);
+        assert!(sweep.trials.is_sorted_by_key(|trial| trial.train_flops()));
+        let longest = &sweep.trials[15];
+        assert_eq!((longest.steps, longest.cooldown), (2000, 400));
+        assert_eq!(longest.recipe.model.classes(), 64);
+    }
+
+    #[test]
+    fn a_part_adds_only_what_the_grid_lacks() {
+        let text = format!(
+            "{SWEEP}[[part]]\nseeds = [1, 2]\nshapes = [\"mu\"]\nexamples_seen = [64000]\n"
+        );
+        let sweep = parse(&text).unwrap();
+        assert_eq!(sweep.trials.len(), 16 + 2);
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        check(("batch = 32", "batch = 32\nbacth = 3"), &["test.toml", "line 15", "bacth"]);
+        check(("\"mu\",", "\"mi\","), &["line 9", "model.shapes[0]", "unknown shape `mi`"]);
+        check(("heads = 1", "heads = 3"), &["line 9", "model.shapes[1]", "does not divide width"]);
+        check(("patch = 8", "patch = 5"), &["line 8", "model.patch", "does not divide resolution"]);
+        check(("[1024, 4096]", "[]"), &["line 11", "axes.unique_examples", "empty"]);
+        check(
+            ("[32000, 64000]", "[32000, 1600]"),
+            &["line 12", "axes.examples_seen[1]", "warm-up"],
+        );
+        check(("[32000, 64000]", "[32001]"), &["axes.examples_seen[0]", "batch"]);
+        check(("16x2 = 6e-3", "17x2 = 6e-3"), &["line 15", "train.learning_rate", "16x2"]);
+        check(("weight_decay = 0.05", "weight_decay = -1"), &["line 17", "train.weight_decay"]);
+        check(("name = \"test\"", "name = \"a/b\""), &["line 2", "name"]);
+        check(("cooldown = 0.2", "cooldown = 1.5"), &["line 16", "train.schedule.cooldown"]);
+        check(("\"rsqrt\", timescale = 100", "\"cosine\""), &["cooldown", "cosine"]);
+        check(("mu = 3e-3", "mu = nan"), &["line 15", "train.learning_rate.mu"]);
+        check(("source = \"procedural\"", "source = \"cifar11\""), &["line 5", "cifar11"]);
+        check(("seeds = [0, 1]", "seeds = [0, -1]"), &["line 3", "seeds"]);
+        fn check((from, to): (&str, &str), parts: &[&str]) {
+            let error = error_with(from, to);
+            for part in parts {
+                assert!(error.contains(part), "`{part}` is not in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn overrides_replace_values_and_are_part_of_the_stored_text() {
+        let set = ["train.batch=64".to_owned(), "seeds=[7]".to_owned(), "name=other".to_owned()];
+        let sweep = SweepSpec::parse("test.toml", SWEEP, &set).unwrap();
+        assert_eq!(sweep.name, "other");
+        assert!(
+            sweep
+                .trials
+                .iter()
+                .all(|trial| trial.recipe.train.batch == 64 && trial.recipe.seed == 7)
+        );
+        assert_eq!(parse(&sweep.text).unwrap().trials, sweep.trials);
+        let error = SweepSpec::parse("test.toml", SWEEP, &["train".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("key=value"), "{error}");
+    }
+
+    #[test]
+    fn a_list_of_learning_rates_is_a_tuning_axis() {
+        let text = SWEEP.replace("{ mu = 3e-3, 16x2 = 6e-3 }", "[1e-3, 3e-3, 1e-2]");
+        let sweep = parse(&text).unwrap();
+        assert_eq!((sweep.trials.len(), sweep.tunes_learning_rate), (48, true));
+        assert!(!parse(SWEEP).unwrap().tunes_learning_rate);
+    }
+
+    #[test]
+    fn lengths_may_be_epochs_or_flops() {
+        let epochs =
+            parse(&SWEEP.replace("examples_seen = [32000, 64000]", "epochs = [10]")).unwrap();
+        let seen: Vec<_> = epochs.trials.iter().map(TrialSpec::examples_seen).collect();
+        assert!(seen.contains(&10240) && seen.contains(&40960));
+        let flops = parse(&SWEEP.replace("examples_seen = [32000, 64000]", "train_flops = [1e12]"))
+            .unwrap();
+        for trial in &flops.trials {
+            assert!((trial.train_flops() / 1e12 - 1.0).abs() < 1e-3);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn trials_are_distinct_and_parsing_is_a_function_of_the_text(
+            seeds in proptest::collection::btree_set(0_u64..1000, 1..5),
+            lengths in proptest::collection::btree_set(1000_u64..5000, 1..5),
+        ) {
+            let seeds: Vec<_> = seeds.into_iter().collect();
+            let lengths: Vec<_> = lengths.into_iter().map(|steps| steps * 32).collect();
+            let text = SWEEP
+                .replace("[0, 1]", &format!("{seeds:?}"))
+                .replace("[32000, 64000]", &format!("{lengths:?}"));
+            let sweep = parse(&text).unwrap();
+            let ids: std::collections::BTreeSet<TrialId> = sweep.trials.iter().map(TrialSpec::id).collect();
+            prop_assert_eq!(ids.len(), 4 * seeds.len() * lengths.len());
+            prop_assert_eq!(sweep, parse(&text).unwrap());
+        }
+    }
+}

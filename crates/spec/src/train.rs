@@ -29,34 +29,17 @@ pub enum Optimiser {
 
 /// Loshchilov & Hutter (1711.05101), with decay multiplied by the learning rate, as in PyTorch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct AdamW {
-    #[serde(default = "AdamW::default_beta1")]
     pub beta1: f64,
-    #[serde(default = "AdamW::default_beta2")]
+    /// 0.95 rather than 0.999 by default: a short trial does not have thousands of steps to average over.
     pub beta2: f64,
-    #[serde(default = "AdamW::default_eps")]
     pub eps: f64,
-}
-
-impl AdamW {
-    const fn default_beta1() -> f64 {
-        0.9
-    }
-
-    /// 0.95 rather than 0.999: short runs do not have thousands of steps to average over.
-    const fn default_beta2() -> f64 {
-        0.95
-    }
-
-    const fn default_eps() -> f64 {
-        1e-8
-    }
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { beta1: Self::default_beta1(), beta2: Self::default_beta2(), eps: Self::default_eps() }
+        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8 }
     }
 }
 

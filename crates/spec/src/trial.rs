@@ -35,9 +35,10 @@ pub struct TrialSpec {
 }
 
 impl Recipe {
-    /// FLOPs of one optimiser step.
-    pub fn step_flops(&self) -> u64 {
-        self.model.train_flops_per_example() * u64::from(self.train.batch)
+    /// FLOPs of one optimiser step. A float, as every sum of FLOPs is: a paper's largest trials
+    /// exceed 2^64.
+    pub fn step_flops(&self) -> f64 {
+        self.model.train_flops_per_example() as f64 * f64::from(self.train.batch)
     }
 }
 
@@ -52,7 +53,7 @@ impl TrialSpec {
     }
 
     /// C: what the trial costs when trained alone.
-    pub fn train_flops(&self) -> u64 {
-        self.steps * self.recipe.step_flops()
+    pub fn train_flops(&self) -> f64 {
+        self.steps as f64 * self.recipe.step_flops()
     }
 }

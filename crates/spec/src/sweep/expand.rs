@@ -1,0 +1,427 @@
+//! From the tables of a sweep file to its trials.
+
+use std::collections::BTreeMap;
+
+use super::Problem;
+use super::file::{
+    AxesTable, DataTable, DecayName, Family, LearningRate, ModelTable, PartTable, ScheduleTable,
+    ShapeEntry, SourceName, SweepFile, TrainTable,
+};
+use crate::FORMAT;
+use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
+use crate::model::{ModelError, ModelSpec, VitSpec};
+use crate::schedule::{Cooldown, Decay, Schedule};
+use crate::shape::NamedShape;
+use crate::train::{EvalSpec, TrainSpec};
+use crate::trial::{Recipe, TrialSpec};
+
+/// Longest sweep name: it becomes a folder's name.
+const MAX_NAME: usize = 64;
+
+/// One cross product: the base grid, or a part with the grid's axes where it has none of its own.
+struct Block<'a> {
+    seeds: &'a [u64],
+    shapes: Vec<NamedShape>,
+    unique_examples: &'a [u64],
+    lengths: Vec<Length>,
+    /// Key of the list that `lengths` came from.
+    lengths_key: String,
+    learning_rate: &'a LearningRate,
+    learning_rate_key: String,
+}
+
+#[derive(Clone, Copy)]
+enum Length {
+    ExamplesSeen(u64),
+    Epochs(f64),
+    TrainFlops(f64),
+}
+
+/// Every trial of the file once, cheapest first.
+pub(super) fn trials(file: &SweepFile) -> Result<Vec<TrialSpec>, Problem> {
+    check_name(&file.name)?;
+    let mut trials = BTreeMap::new();
+    for block in blocks(file)? {
+        for trial in block_trials(file, &block)? {
+            trials.entry(trial.id()).or_insert(trial);
+        }
+    }
+    let mut trials: Vec<_> = trials.into_values().collect();
+    trials.sort_by(|a, b| a.train_flops().total_cmp(&b.train_flops()));
+    Ok(trials)
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(sound) {
+        let message =
+            format!("a name has 1 to {MAX_NAME} letters, digits, `-` or `_`, not `{name}`");
+        return Err(Problem::new("name", message));
+    }
+    Ok(())
+}
+
+fn blocks(file: &SweepFile) -> Result<Vec<Block<'_>>, Problem> {
+    let parts = file
+        .part
+        .iter()
+        .enumerate()
+        .map(|(n, part)| block(file, Some(part), &format!("part[{n}]")));
+    std::iter::once(block(file, None, "axes")).chain(parts).collect()
+}
+
+/// The base grid (`part` is None), or a part with the grid's axes where it has none of its own.
+fn block<'a>(
+    file: &'a SweepFile,
+    part: Option<&'a PartTable>,
+    table: &str,
+) -> Result<Block<'a>, Problem> {
+    let own = |key: &str, is_own: bool, base: &str| match is_own {
+        true => format!("{table}.{key}"),
+        false => base.to_owned(),
+    };
+    let seeds = part.and_then(|part| part.seeds.as_ref());
+    let shapes = part.and_then(|part| part.shapes.as_ref());
+    let unique_examples = part.and_then(|part| part.unique_examples.as_ref());
+    let learning_rate = part.and_then(|part| part.learning_rate.as_ref());
+
+    let seeds_key = own("seeds", seeds.is_some(), "seeds");
+    let shapes_key = own("shapes", shapes.is_some(), "model.shapes");
+    let unique_key = own("unique_examples", unique_examples.is_some(), "axes.unique_examples");
+    let learning_rate_key = own("learning_rate", learning_rate.is_some(), "train.learning_rate");
+    let (lengths_key, lengths) = lengths(&file.axes, part, table)?;
+
+    let block = Block {
+        seeds: not_empty(&seeds_key, seeds.unwrap_or(&file.seeds))?,
+        shapes: named(&shapes_key, not_empty(&shapes_key, shapes.unwrap_or(&file.model.shapes))?)?,
+        unique_examples: not_empty(
+            &unique_key,
+            unique_examples.unwrap_or(&file.axes.unique_examples),
+        )?,
+        lengths,
+        lengths_key,
+        learning_rate: learning_rate.unwrap_or(&file.train.learning_rate),
+        learning_rate_key,
+    };
+    if let Some(position) = block.unique_examples.iter().position(|&unique| unique == 0) {
+        return Err(Problem::new(format!("{unique_key}[{position}]"), "must be at least 1"));
+    }
+    Ok(block)
+}
+
+fn not_empty<'a, T>(key: &str, list: &'a [T]) -> Result<&'a [T], Problem> {
+    if list.is_empty() { Err(Problem::new(key, "an axis may not be empty")) } else { Ok(list) }
+}
+
+/// The one list of lengths that the part, or else the grid, declares, with its key.
+fn lengths(
+    axes: &AxesTable,
+    part: Option<&PartTable>,
+    table: &str,
+) -> Result<(String, Vec<Length>), Problem> {
+    let of_part = part.map(|part| declared(&part.examples_seen, &part.epochs, &part.train_flops));
+    let of_axes = declared(&axes.examples_seen, &axes.epochs, &axes.train_flops);
+    let (table, mut lists) = match of_part {
+        Some(lists) if !lists.is_empty() => (table, lists),
+        _ => ("axes", of_axes),
+    };
+    if lists.len() != 1 {
+        let names: Vec<_> = lists.iter().map(|(name, _)| *name).collect();
+        let found = if names.is_empty() { "none of them".to_owned() } else { names.join(" and ") };
+        let message = format!("give one of examples_seen, epochs and train_flops, not {found}");
+        return Err(Problem::new(table, message));
+    }
+    let (name, list) = lists.remove(0);
+    let key = format!("{table}.{name}");
+    not_empty(&key, &list)?;
+    Ok((key, list))
+}
+
+fn declared(
+    examples_seen: &Option<Vec<u64>>,
+    epochs: &Option<Vec<f64>>,
+    train_flops: &Option<Vec<f64>>,
+) -> Vec<(&'static str, Vec<Length>)> {
+    let examples_seen =
+        examples_seen.as_ref().map(|list| list.iter().copied().map(Length::ExamplesSeen).collect());
+    let epochs = epochs.as_ref().map(|list| list.iter().copied().map(Length::Epochs).collect());
+    let train_flops =
+        train_flops.as_ref().map(|list| list.iter().copied().map(Length::TrainFlops).collect());
+    [("examples_seen", examples_seen), ("epochs", epochs), ("train_flops", train_flops)]
+        .into_iter()
+        .filter_map(|(name, list)| Some((name, list?)))
+        .collect()
+}
+
+fn named(key: &str, shapes: &[ShapeEntry]) -> Result<Vec<NamedShape>, Problem> {
+    let mut seen: Vec<NamedShape> = Vec::with_capacity(shapes.len());
+    for (position, entry) in shapes.iter().enumerate() {
+        let at = |message: String| Problem::new(format!("{key}[{position}]"), message);
+        let shape = match entry {
+            ShapeEntry::Published(name) => {
+                NamedShape::published(name).map_err(|error| at(error.to_string()))?
+            }
+            ShapeEntry::SpeltOut { name: None, shape } => NamedShape::spelt_out(*shape),
+            ShapeEntry::SpeltOut { name: Some(name), shape } => {
+                NamedShape { name: name.clone(), shape: *shape }
+            }
+        };
+        shape.shape.check().map_err(|error| at(error.to_string()))?;
+        if seen.iter().any(|other| other.name == shape.name) {
+            return Err(at(format!(
+                "two shapes are called `{}`: give one a name of its own",
+                shape.name
+            )));
+        }
+        seen.push(shape);
+    }
+    Ok(seen)
+}
+
+fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Problem> {
+    let mut trials = Vec::new();
+    for shape in &block.shapes {
+        let model = model(&file.model, &file.data, shape)?;
+        for learning_rate in learning_rates(block, &shape.name)? {
+            let train = train(&file.train, learning_rate)?;
+            for &unique_examples in block.unique_examples {
+                for &seed in block.seeds {
+                    let recipe = Recipe {
+                        format: FORMAT,
+                        data: data(&file.data)?,
+                        unique_examples,
+                        model: model.clone(),
+                        train: train.clone(),
+                        eval: eval(file)?,
+                        seed,
+                    };
+                    for (position, &length) in block.lengths.iter().enumerate() {
+                        let key = format!("{}[{position}]", block.lengths_key);
+                        trials.push(trial(
+                            recipe.clone(),
+                            length,
+                            file.train.schedule.cooldown,
+                            key,
+                        )?);
+                    }
+                }
+            }
+        }
+    }
+    Ok(trials)
+}
+
+fn trial(
+    recipe: Recipe,
+    length: Length,
+    cooldown: Cooldown,
+    key: String,
+) -> Result<TrialSpec, Problem> {
+    let steps = steps(&recipe, length).map_err(|message| Problem::new(&key, message))?;
+    let cooldown = cooldown.steps(steps);
+    let warmup = recipe.train.schedule.warmup;
+    if warmup + cooldown > steps || steps == 0 {
+        let message = format!(
+            "{steps} steps are fewer than the warm-up ({warmup}) and the cooldown ({cooldown})"
+        );
+        return Err(Problem::new(key, message));
+    }
+    Ok(TrialSpec { recipe, steps, cooldown })
+}
+
+/// Optimiser steps of a length. Epochs and FLOPs are rounded to whole steps; examples must fit.
+fn steps(recipe: &Recipe, length: Length) -> Result<u64, String> {
+    let batch = u64::from(recipe.train.batch);
+    let positive = |value: f64| match value.is_finite() && value > 0.0 {
+        true => Ok(value),
+        false => Err(format!("must be a positive number, not {value}")),
+    };
+    match length {
+        Length::ExamplesSeen(seen) if !seen.is_multiple_of(batch) => {
+            Err(format!("{seen} examples are no whole number of batches of {batch}"))
+        }
+        Length::ExamplesSeen(seen) => Ok(seen / batch),
+        Length::Epochs(epochs) => {
+            Ok((positive(epochs)? * recipe.unique_examples as f64 / batch as f64).round() as u64)
+        }
+        Length::TrainFlops(flops) => Ok((positive(flops)? / recipe.step_flops()).round() as u64),
+    }
+}
+
+fn learning_rates(block: &Block, shape: &str) -> Result<Vec<f64>, Problem> {
+    let key = &block.learning_rate_key;
+    let positive = |key: String, rate: f64| match rate.is_finite() && rate > 0.0 {
+        true => Ok(rate),
+        false => Err(Problem::new(key, format!("must be a positive number, not {rate}"))),
+    };
+    match block.learning_rate {
+        LearningRate::One(rate) => Ok(vec![positive(key.clone(), *rate)?]),
+        LearningRate::Tuned(rates) => not_empty(key, rates)?
+            .iter()
+            .enumerate()
+            .map(|(position, &rate)| positive(format!("{key}[{position}]"), rate))
+            .collect(),
+        LearningRate::ByShape(rates) => match rates.get(shape) {
+            Some(&rate) => Ok(vec![positive(format!("{key}.{shape}"), rate)?]),
+            None => Err(Problem::new(key, format!("no learning rate for shape `{shape}`"))),
+        },
+    }
+}
+
+fn data(table: &DataTable) -> Result<DataSpec, Problem> {
+    let refuse = |key: &str, given: bool| match given {
+        true => Err(Problem::new(format!("data.{key}"), "this source has no such setting")),
+        false => Ok(()),
+    };
+    let resolution = table.resolution.unwrap_or(32);
+    match table.source {
+        SourceName::Procedural => {
+            refuse("path", table.path.is_some())?;
+            refuse("on_corrupt", table.on_corrupt.is_some())?;
+            let difficulty = table.difficulty.unwrap_or(1.0);
+            if !(0.0..=4.0).contains(&difficulty) {
+                return Err(Problem::new(
+                    "data.difficulty",
+                    format!("must lie in [0, 4], not {difficulty}"),
+                ));
+            }
+            let seed = table.seed.unwrap_or(0);
+            Ok(DataSpec::Procedural(ProceduralSpec {
+                resolution,
+                classes: classes(table)?,
+                difficulty,
+                seed,
+            }))
+        }
+        SourceName::ImageFolder => {
+            refuse("difficulty", table.difficulty.is_some())?;
+            refuse("seed", table.seed.is_some())?;
+            let path = table.path.clone();
+            let path = path
+                .ok_or_else(|| Problem::new("data.path", "source \"image-folder\" needs a path"))?;
+            let on_corrupt = table.on_corrupt.unwrap_or(OnCorrupt::Error);
+            Ok(DataSpec::ImageFolder(ImageFolderSpec { path, resolution, on_corrupt }))
+        }
+    }
+}
+
+/// The classifier's size: declared for an image folder, whose files the spec does not look at.
+fn classes(table: &DataTable) -> Result<u32, Problem> {
+    match (table.source, table.classes) {
+        (_, Some(0 | 1)) => Err(Problem::new("data.classes", "must be at least 2")),
+        (_, Some(classes)) => Ok(classes),
+        (SourceName::Procedural, None) => Ok(64),
+        (SourceName::ImageFolder, None) => {
+            Err(Problem::new("data.classes", "source \"image-folder\" needs its number of classes"))
+        }
+    }
+}
+
+fn model(table: &ModelTable, data: &DataTable, shape: &NamedShape) -> Result<ModelSpec, Problem> {
+    let model = match table.family {
+        Family::Vit => ModelSpec::Vit(VitSpec {
+            shape: shape.clone(),
+            patch: table.patch,
+            resolution: data.resolution.unwrap_or(32),
+            classes: classes(data)?,
+            pool: table.pool,
+            positions: table.positions,
+        }),
+    };
+    model.check().map_err(|error| {
+        let key = match &error {
+            ModelError::Shape(_) => "model.shapes",
+            ModelError::SincosWidth(_) => "model.positions",
+            ModelError::Zero("resolution") => "data.resolution",
+            ModelError::Zero(_) | ModelError::PatchDoesNotDivideResolution { .. } => "model.patch",
+        };
+        Problem::new(key, error)
+    })?;
+    Ok(model)
+}
+
+fn train(table: &TrainTable, learning_rate: f64) -> Result<TrainSpec, Problem> {
+    if table.batch == 0 {
+        return Err(Problem::new("train.batch", "must be at least 1"));
+    }
+    let decay = table.weight_decay;
+    for (key, value) in
+        [("weight_decay", decay.body), ("weight_decay", decay.head), ("clip", table.clip)]
+    {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(Problem::new(
+                format!("train.{key}"),
+                format!("must not be negative, as {value} is"),
+            ));
+        }
+    }
+    Ok(TrainSpec {
+        batch: table.batch,
+        optimiser: table.optimiser.clone(),
+        learning_rate,
+        weight_decay: decay,
+        clip: (table.clip > 0.0).then_some(table.clip),
+        schedule: schedule(&table.schedule)?,
+        augmentation: table.augmentation,
+        precision: table.precision,
+    })
+}
+
+fn schedule(table: &ScheduleTable) -> Result<Schedule, Problem> {
+    let key = |key: &str| format!("train.schedule.{key}");
+    if table.decay != DecayName::Rsqrt {
+        for (name, given) in [("timescale", table.timescale), ("shift", table.shift)] {
+            if given.is_some() {
+                return Err(Problem::new(key(name), "only decay = \"rsqrt\" has this setting"));
+            }
+        }
+    }
+    let decay = match table.decay {
+        DecayName::Constant => Decay::Constant,
+        DecayName::Cosine => Decay::Cosine,
+        DecayName::Linear => Decay::Linear,
+        DecayName::Rsqrt => rsqrt(table)?,
+    };
+    match table.cooldown {
+        Cooldown::Fraction(share) if !(0.0..1.0).contains(&share) => {
+            return Err(Problem::new(
+                key("cooldown"),
+                format!("a share lies in [0, 1), not {share}"),
+            ));
+        }
+        cooldown if decay.depends_on_length() && cooldown.steps(1 << 20) > 0 => {
+            let message = "cosine and linear already end at zero: leave the cooldown out";
+            return Err(Problem::new(key("cooldown"), message));
+        }
+        Cooldown::Fraction(_) | Cooldown::Steps(_) => {}
+    }
+    Ok(Schedule { decay, warmup: table.warmup })
+}
+
+fn rsqrt(table: &ScheduleTable) -> Result<Decay, Problem> {
+    let timescale = table.timescale.unwrap_or(table.warmup.max(1) as f64);
+    let shift = table.shift.unwrap_or(0.0);
+    if !(timescale.is_finite() && timescale > 0.0) {
+        return Err(Problem::new(
+            "train.schedule.timescale",
+            format!("must be positive, not {timescale}"),
+        ));
+    }
+    if !(shift.is_finite() && shift >= 0.0) {
+        return Err(Problem::new(
+            "train.schedule.shift",
+            format!("must not be negative, as {shift} is"),
+        ));
+    }
+    Ok(Decay::Rsqrt { timescale, shift })
+}
+
+fn eval(file: &SweepFile) -> Result<EvalSpec, Problem> {
+    if file.eval.examples == 0 {
+        return Err(Problem::new("eval.examples", "must be at least 1"));
+    }
+    if file.eval.every == Some(0) {
+        return Err(Problem::new("eval.every", "must be at least 1"));
+    }
+    Ok(EvalSpec { examples: file.eval.examples, every: file.eval.every })
+}
