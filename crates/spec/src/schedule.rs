@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn rsqrt_with_cooldown_gives_the_hand_computed_values() {
         let schedule = Schedule { decay: Decay::Rsqrt { timescale: 10.0, shift: 0.0 }, warmup: 10 };
-        for (step, value) in [(0, 0.0), (5, 0.5), (10, 1.0), (20, 0.70711), (80, 0.35355)] {
+        for (step, value) in
+            [(0, 0.0), (5, 0.5), (10, 1.0), (20, std::f64::consts::FRAC_1_SQRT_2), (80, 0.35355)]
+        {
             close(schedule.multiplier(step, 100), value);
         }
         close(schedule.cooldown_multiplier(80, 80, 100), 0.35355);

@@ -1,1 +1,70 @@
+//! What tests share: small valid specs, a known law, and the places of built programs.
 
+use std::path::PathBuf;
+
+use spec::{
+    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Optimiser, Pool,
+    Positions, Precision, ProceduralSpec, Recipe, Schedule, Shape, TrainSpec, TrialSpec, VitSpec,
+    WeightDecay,
+};
+
+/// A tiny procedural recipe: 8 wide, 1 deep, 4 classes, batch 8, constant rate, warm-up of 0.
+pub fn recipe(seed: u64) -> Recipe {
+    let shape = NamedShape::spelt_out(Shape { width: 8, depth: 1, mlp: 32, heads: 1 });
+    Recipe {
+        format: FORMAT,
+        data: DataSpec::Procedural(ProceduralSpec {
+            resolution: 32,
+            classes: 4,
+            difficulty: 1.0,
+            seed: 0,
+        }),
+        unique_examples: 64,
+        model: ModelSpec::Vit(VitSpec {
+            shape,
+            patch: 16,
+            resolution: 32,
+            classes: 4,
+            pool: Pool::Gap,
+            positions: Positions::Learned,
+        }),
+        train: TrainSpec {
+            batch: 8,
+            optimiser: Optimiser::Adamw(AdamW::default()),
+            learning_rate: 1e-3,
+            weight_decay: WeightDecay { body: 0.0, head: 0.0 },
+            clip: Some(1.0),
+            schedule: Schedule { decay: Decay::Constant, warmup: 0 },
+            augmentation: Augmentation::default(),
+            precision: Precision::F32,
+        },
+        eval: EvalSpec { examples: 64, every: None },
+        seed,
+    }
+}
+
+/// A trial of [`recipe`].
+pub fn trial(seed: u64, steps: u64, cooldown: u64) -> TrialSpec {
+    TrialSpec { recipe: recipe(seed), steps, cooldown }
+}
+
+/// The error that a fake trainer reports: `0.1 + 50 C^-0.2`, a saturating power law of the training
+/// FLOPs, with a wiggle of at most 1% that depends on the seed alone.
+pub fn known_error(train_flops: f64, seed: u64) -> f64 {
+    let wiggle = (seed as f64 * 2.399).sin() * 0.01;
+    (0.1 + 50.0 * train_flops.powf(-0.2)) * (1.0 + wiggle)
+}
+
+/// A program of this workspace, built into the folder that the calling test was built into.
+///
+/// # Panics
+/// It has not been built: tests that start other programs are started by `make test`, which builds
+/// them all first.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder =
+        test.parent().and_then(|deps| deps.parent()).expect("tests are built into target/*/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "`{}` is not built; use `make test`", path.display());
+    path
+}

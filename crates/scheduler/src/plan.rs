@@ -1,0 +1,259 @@
+//! Trials to a forest of segments: trials that differ only in length share their trunk.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TrialId, TrialSpec};
+
+/// The forest, parents before children.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub trials: Vec<PlannedTrial>,
+    pub segments: Vec<PlannedSegment>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTrial {
+    pub id: TrialId,
+    pub spec: TrialSpec,
+    /// The segments that make the trial, from initialisation to its end.
+    pub chain: Vec<SegmentId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedSegment {
+    pub id: SegmentId,
+    pub spec: SegmentSpec,
+    /// Trials whose chain has this segment.
+    pub n_trials: usize,
+    /// Estimated seconds from the start of this segment to the end of its longest descendant.
+    pub remaining_s: f64,
+}
+
+impl Plan {
+    /// Plans every trial. The order of `trials` is kept, and decides that of equal segments.
+    pub fn new(trials: &[TrialSpec]) -> Self {
+        let mut by_recipe: BTreeMap<Id, Vec<&TrialSpec>> = BTreeMap::new();
+        for trial in trials {
+            by_recipe.entry(Id::of(&trial.recipe)).or_default().push(trial);
+        }
+        let mut chains = HashMap::new();
+        let mut segments = Vec::new();
+        for group in by_recipe.values() {
+            plan_recipe(group, &mut segments, &mut chains);
+        }
+        let planned = |trial: &TrialSpec| {
+            let id = trial.id();
+            PlannedTrial { id, spec: trial.clone(), chain: chains[&id].clone() }
+        };
+        let mut plan = Self { trials: trials.iter().map(planned).collect(), segments };
+        plan.count_trials();
+        plan.add_up_remaining();
+        plan
+    }
+
+    /// FLOPs of training every trial alone.
+    pub fn train_flops_separate(&self) -> f64 {
+        self.trials.iter().map(|trial| trial.spec.train_flops()).sum()
+    }
+
+    /// FLOPs of training every segment once.
+    pub fn train_flops(&self) -> f64 {
+        self.segments.iter().map(|segment| segment.spec.train_flops()).sum()
+    }
+
+    /// Estimated seconds on one slot: the sum over all segments.
+    pub fn estimated_s(&self) -> f64 {
+        self.segments.iter().map(|segment| estimated_s(&segment.spec)).sum()
+    }
+
+    fn count_trials(&mut self) {
+        let mut counts: HashMap<SegmentId, usize> = HashMap::new();
+        for id in self.trials.iter().flat_map(|trial| &trial.chain) {
+            *counts.entry(*id).or_default() += 1;
+        }
+        for segment in &mut self.segments {
+            segment.n_trials = counts.get(&segment.id).copied().unwrap_or(0);
+        }
+    }
+
+    /// Children come after their parents, so one pass from the end sees every child first.
+    fn add_up_remaining(&mut self) {
+        let mut longest_child: HashMap<SegmentId, f64> = HashMap::new();
+        for segment in self.segments.iter_mut().rev() {
+            let below = longest_child.get(&segment.id).copied().unwrap_or(0.0);
+            segment.remaining_s = estimated_s(&segment.spec) + below;
+            if let Some(parent) = segment.spec.parent {
+                let longest = longest_child.entry(parent).or_default();
+                *longest = longest.max(segment.remaining_s);
+            }
+        }
+    }
+}
+
+/// A guess at a segment's seconds on one CPU core, used to order and to weigh segments; what is
+/// shown to people is scaled by what the sweep measures. A step of a tiny model costs its
+/// overhead, not its arithmetic: hence two terms.
+pub(crate) fn estimated_s(segment: &SegmentSpec) -> f64 {
+    const STEP_OVERHEAD_S: f64 = 1e-3;
+    const FLOPS_PER_S: f64 = 2e10;
+    const EVALUATION_FORWARD_SHARE: f64 = 1.0 / 3.0;
+    let evaluations = 1 + segment.recipe.eval.every.map_or(0, |every| segment.steps() / every);
+    let evaluated = evaluations * segment.recipe.eval.examples;
+    let evaluation_flops = evaluated as f64
+        * segment.recipe.model.train_flops_per_example() as f64
+        * EVALUATION_FORWARD_SHARE;
+    segment.steps() as f64 * STEP_OVERHEAD_S
+        + (segment.train_flops() + evaluation_flops) / FLOPS_PER_S
+}
+
+/// Plans trials of one recipe, which differ only in length.
+fn plan_recipe(
+    trials: &[&TrialSpec],
+    segments: &mut Vec<PlannedSegment>,
+    chains: &mut HashMap<TrialId, Vec<SegmentId>>,
+) {
+    let Some(recipe) = trials.first().map(|trial| &trial.recipe) else { return };
+    let trunk = match recipe.train.schedule.decay.depends_on_length() {
+        true => Vec::new(),
+        false => plan_trunk(trials, segments),
+    };
+    let mut leaves = HashSet::new();
+    for trial in trials {
+        let (mut chain, leaf) = leaf(trial, &trunk);
+        if let Some(leaf) = leaf {
+            chain.push(leaf.id);
+            if leaves.insert(leaf.id) {
+                segments.push(leaf);
+            }
+        }
+        chains.insert(trial.id(), chain);
+    }
+}
+
+/// The trunk up to the last fork, cut at every fork: `(end, id)` of each piece, in order.
+fn plan_trunk(trials: &[&TrialSpec], segments: &mut Vec<PlannedSegment>) -> Vec<(u64, SegmentId)> {
+    let mut forks: Vec<u64> = trials.iter().map(|trial| trial.steps - trial.cooldown).collect();
+    forks.sort_unstable();
+    forks.dedup();
+    forks.retain(|&fork| fork > 0);
+    let mut trunk: Vec<(u64, SegmentId)> = Vec::with_capacity(forks.len());
+    for end in forks {
+        let (start, parent) = trunk.last().map_or((0, None), |&(start, id)| (start, Some(id)));
+        let piece = planned(&trials[0].recipe, SegmentKind::Trunk, parent, start, end);
+        trunk.push((end, piece.id));
+        segments.push(piece);
+    }
+    trunk
+}
+
+/// A trial's pieces of the trunk, and the segment of its own that follows them, if any.
+fn leaf(trial: &TrialSpec, trunk: &[(u64, SegmentId)]) -> (Vec<SegmentId>, Option<PlannedSegment>) {
+    if trial.recipe.train.schedule.decay.depends_on_length() {
+        let whole = planned(&trial.recipe, SegmentKind::Whole, None, 0, trial.steps);
+        return (Vec::new(), Some(whole));
+    }
+    let fork = trial.steps - trial.cooldown;
+    let chain: Vec<_> =
+        trunk.iter().take_while(|(end, _)| *end <= fork).map(|(_, id)| *id).collect();
+    let parent = chain.last().copied();
+    let cooldown = || planned(&trial.recipe, SegmentKind::Cooldown, parent, fork, trial.steps);
+    let leaf = (trial.cooldown > 0).then(cooldown);
+    (chain, leaf)
+}
+
+fn planned(
+    recipe: &Recipe,
+    kind: SegmentKind,
+    parent: Option<SegmentId>,
+    start: u64,
+    end: u64,
+) -> PlannedSegment {
+    let spec = SegmentSpec { parent, recipe: recipe.clone(), kind, start, end };
+    PlannedSegment { id: spec.id(), spec, n_trials: 0, remaining_s: 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use test_support::trial;
+
+    use super::*;
+
+    #[test]
+    fn six_doubling_lengths_with_a_fifth_of_cooldown_cost_the_arithmetic_limit() {
+        let lengths = [1000, 2000, 4000, 8000, 16000, 32000];
+        let trials: Vec<_> = lengths.map(|steps| trial(0, steps, steps / 5)).into();
+        let plan = Plan::new(&trials);
+        assert_eq!(plan.segments.len(), 12);
+        // The longest trial whole, and the others' cooldowns: (32 + 0.2 x 31) / 63.
+        let ratio = plan.train_flops() / plan.train_flops_separate();
+        assert!((ratio - (32.0 + 0.2 * 31.0) / 63.0).abs() < 1e-12, "{ratio}");
+    }
+
+    #[test]
+    fn a_schedule_that_knows_its_length_shares_nothing() {
+        let mut trials = vec![trial(0, 100, 0), trial(0, 200, 0)];
+        for trial in &mut trials {
+            trial.recipe.train.schedule.decay = spec::Decay::Cosine;
+        }
+        let plan = Plan::new(&trials);
+        assert!(plan.segments.iter().all(|segment| segment.spec.kind == SegmentKind::Whole));
+        assert_eq!(plan.train_flops(), plan.train_flops_separate());
+    }
+
+    #[test]
+    fn a_longer_sweep_begins_with_the_segments_of_the_shorter() {
+        let short = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400)]);
+        let long = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400), trial(0, 4000, 800)]);
+        for segment in &short.segments {
+            assert!(long.segments.iter().any(|other| other.id == segment.id));
+        }
+    }
+
+    #[test]
+    fn trials_without_cooldown_end_on_the_trunk() {
+        let plan = Plan::new(&[trial(0, 100, 0), trial(0, 300, 0)]);
+        assert_eq!(plan.segments.len(), 2);
+        assert_eq!(plan.trials[1].chain, [plan.segments[0].id, plan.segments[1].id]);
+    }
+
+    #[test]
+    fn ten_thousand_trials_are_planned_and_their_time_is_printed() {
+        let mut trials = Vec::new();
+        for seed in 0..1000 {
+            trials.extend((1..=10).map(|length| trial(seed, length * 1000, length * 200)));
+        }
+        let start = std::time::Instant::now();
+        let plan = Plan::new(&trials);
+        println!("10,000 trials planned in {:.3} s", start.elapsed().as_secs_f64());
+        assert_eq!((plan.trials.len(), plan.segments.len()), (10_000, 20_000));
+    }
+
+    proptest! {
+        #[test]
+        fn every_chain_covers_its_trial_exactly_once(
+            lengths in proptest::collection::vec((1_u64..400, 0_u64..100), 1..12),
+            seeds in 1_u64..3,
+        ) {
+            let mut trials = Vec::new();
+            for seed in 0..seeds {
+                trials.extend(lengths.iter().map(|&(trunk, cooldown)| trial(seed, trunk + cooldown, cooldown)));
+            }
+            trials.dedup();
+            let plan = Plan::new(&trials);
+            let by_id: HashMap<_, _> = plan.segments.iter().map(|segment| (segment.id, &segment.spec)).collect();
+            prop_assert_eq!(by_id.len(), plan.segments.len(), "no segment twice");
+            for trial in &plan.trials {
+                let mut at = 0;
+                let mut parent = None;
+                for id in &trial.chain {
+                    prop_assert_eq!(by_id[id].start, at);
+                    prop_assert_eq!(by_id[id].parent, parent);
+                    (at, parent) = (by_id[id].end, Some(*id));
+                }
+                prop_assert_eq!(at, trial.spec.steps);
+            }
+            prop_assert!(plan.train_flops() <= plan.train_flops_separate());
+        }
+    }
+}
