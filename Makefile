@@ -1,0 +1,70 @@
+# isoflop: `make` alone prints this list.
+#
+#   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
+#   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
+#   make figures GRID=small  fits and figures again, from the store alone
+#   make query SQL="..."     ask the store; read-only
+#   make test                every test, with the real trainer
+#   make check               formatting, lints, docs
+#   make bench               speed, as ratios; on an idle machine
+#   make setup               libtorch into .venv and .libtorch; the others call it
+#   make build               the two programs, into target/release
+#   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
+#   make clean               remove what was built; results stay
+#
+# Variables: GRID (a file of experiments/), DEVICES (auto, cpu:2, cuda:0,1), SET ("key=value ..."), DB.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup build sweep plan figures query test check bench data-cifar10 clean
+
+GRID ?= small
+DEVICES ?= auto
+DB ?= results/isoflop.db
+FORMAT ?= table
+CARGO := cargo
+ISOFLOP := target/release/isoflop
+SETTINGS := $(foreach pair,$(SET),--set '$(pair)')
+
+help:
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | sed '/^SHELL/,$$d'
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	@$(CARGO) build --release --quiet --bin isoflop --bin isoflop-trainer
+
+sweep: build
+	@$(ISOFLOP) sweep --db '$(DB)' --devices '$(DEVICES)' $(SETTINGS) 'experiments/$(GRID).toml'
+
+plan: build
+	@$(ISOFLOP) plan --devices '$(DEVICES)' $(SETTINGS) 'experiments/$(GRID).toml'
+
+figures: build
+	@$(ISOFLOP) figures --db '$(DB)' '$(GRID)'
+
+# SQL reaches the program through the environment, whatever quotes it holds.
+query: export ISOFLOP_SQL = $(SQL)
+query: build
+	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
+
+test: setup
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) test --release --workspace
+
+check: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --document-private-items
+
+bench: build
+	@bench/run.sh
+
+data-cifar10:
+	@scripts/data-cifar10.sh '$(FROM)'
+
+clean:
+	$(CARGO) clean
