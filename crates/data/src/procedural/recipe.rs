@@ -74,8 +74,8 @@ impl Recipe {
     pub const fn tuned() -> Self {
         Self {
             variants: 16,
-            class_quarters: 4,
-            variant_quarters: 8,
+            class_quarters: 2,
+            variant_quarters: 12,
             difficulty_power: 2,
             colour: CueRate { rate: 0.97, zero_at: 1.5 },
             texture: CueRate { rate: 0.9, zero_at: 1.0 },

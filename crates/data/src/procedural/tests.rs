@@ -234,7 +234,7 @@ fn images_are_the_ones_that_results_were_measured_on() {
     ];
     assert_eq!(
         digests,
-        [0xbd11f86a8bd5424c, 0xecbc903a404c6c17, 0x17acdc2c8adec2df],
+        [0xd47c181f5332fb24, 0x37806f7c071ced02, 0x40a3929afab16686],
         "{digests:#x?}"
     );
 }
