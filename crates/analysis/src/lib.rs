@@ -1,1 +1,31 @@
+//! Laws, robust fits, bootstrap intervals and frontiers: points and a seed in, a [`Fit`] out.
+//!
+//! Pure: the same points, options and seed give the same fit, bit for bit, on any number of
+//! threads. Nothing is read, written or printed here, no row is dropped, and nothing is known of
+//! sweeps or stores: the caller says what a point's configuration and cluster are.
+//!
+//! | module | one idea |
+//! |---|---|
+//! | [`law`] | what a law is; one file per law |
+//! | [`point`] | points, seed means, the frontier |
+//! | [`fit`] | the estimate, its intervals, its warnings |
+//! | `objective`, `minimise`, `start` | Huber on log residuals; its minimum; where to look for it |
+//! | `bootstrap`, `design` | whole clusters drawn again, and what the law then sees |
 
+mod bootstrap;
+mod design;
+pub mod fit;
+pub mod law;
+mod linear;
+mod minimise;
+mod objective;
+pub mod point;
+mod random;
+mod search;
+mod start;
+mod warning;
+
+pub use fit::{Fit, FitError, FitOptions, Labels, Prediction, fit};
+pub use law::Law;
+pub use point::{MeanPoint, Point, Selection, frontier, labels, seed_means, seed_noise};
+pub use warning::{Code, Warning};

@@ -1,0 +1,111 @@
+//! The same estimate on resamples of whole clusters. What comes out is an ensemble of curves: the
+//! uncertainty of the parameters, and of every decision read off the curve.
+//!
+//! Each resample goes the whole way of the fit: seed means, frontier, many starts. Only the starts
+//! are fewer, because the data's own best fit is a good one. Resamples that do not converge stay in
+//! the ensemble and are counted: leaving them out would narrow the intervals.
+
+use rayon::prelude::*;
+
+use crate::design::{Datum, Design};
+use crate::law::Law;
+use crate::minimise::{Minimum, Problem, minimise};
+use crate::objective::{Frame, Objective};
+use crate::random::Stream;
+use crate::search::lowest;
+use crate::start::starts;
+
+/// Cold starts that a resample looks at, and how many of them, the lowest, it follows.
+const N_LOOKED_AT: usize = 16;
+const N_FOLLOWED: usize = 2;
+
+pub(crate) struct Ensemble {
+    /// Parameters in internal units, a row per resample that could be fitted.
+    pub params: Vec<Vec<f64>>,
+    /// Resamples that did not reach a minimum, or had fewer distinct x than the law has parameters.
+    pub n_unconverged: usize,
+}
+
+/// What all resamples share.
+pub(crate) struct Bootstrap {
+    pub law: &'static dyn Law,
+    pub frame: Frame,
+    pub delta: f64,
+    /// Coordinates to start from: the best fit and its rivals.
+    pub warm: Vec<Vec<f64>>,
+    pub seed: u64,
+}
+
+impl Bootstrap {
+    pub fn ensemble(&self, design: &Design, n: usize) -> Ensemble {
+        let fits: Vec<_> =
+            (0..n as u64).into_par_iter().map(|index| self.resample(design, index)).collect();
+        let n_unconverged = fits
+            .iter()
+            .filter(|fit| !fit.as_ref().is_some_and(|(_, converged)| *converged))
+            .count();
+        Ensemble {
+            params: fits.into_iter().flatten().map(|(params, _)| params).collect(),
+            n_unconverged,
+        }
+    }
+
+    fn resample(&self, design: &Design, index: u64) -> Option<(Vec<f64>, bool)> {
+        let data = design.resample(&mut Stream::new(self.seed, index));
+        if n_distinct_x(&data) < self.law.params().len() {
+            return None;
+        }
+        let objective = Objective::new(self.law, self.frame, &data, self.delta);
+        let minima: Vec<_> =
+            self.starts(&objective).iter().map(|start| minimise(&objective, start)).collect();
+        let Minimum { at, converged, .. } = &minima[lowest(&minima)];
+        Some((objective.params(at), *converged))
+    }
+
+    fn starts(&self, objective: &Objective) -> Vec<Vec<f64>> {
+        let mut gradient = vec![0.0; self.law.params().len()];
+        let mut cold: Vec<_> = starts(objective, N_LOOKED_AT)
+            .into_iter()
+            .map(|start| (objective.evaluate(&start, &mut gradient), start))
+            .collect();
+        cold.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.warm
+            .iter()
+            .cloned()
+            .chain(cold.into_iter().take(N_FOLLOWED).map(|(_, start)| start))
+            .collect()
+    }
+}
+
+/// Of data in order of x.
+pub(crate) fn n_distinct_x(data: &[Datum]) -> usize {
+    data.chunk_by(|a, b| a.x == b.x).count()
+}
+
+/// Ends of the central share `level` of the values, interpolated linearly between order statistics;
+/// `None` of nothing.
+pub(crate) fn central(mut values: Vec<f64>, level: f64) -> Option<(f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    let quantile = |share: f64| {
+        let place = share * last as f64;
+        let (below, part) = (place.floor() as usize, place.fract());
+        let above = values[(below + 1).min(last)];
+        if part == 0.0 { values[below] } else { values[below] * (1.0 - part) + above * part }
+    };
+    Some((quantile(0.5 * (1.0 - level)), quantile(0.5 * (1.0 + level))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_central_share_lies_between_order_statistics() {
+        let values: Vec<_> = (0..=100).rev().map(f64::from).collect();
+        let (low, high) = central(values, 0.95).unwrap();
+        assert!((low - 2.5).abs() < 1e-9 && (high - 97.5).abs() < 1e-9, "{low} {high}");
+        assert_eq!(central(vec![3.0], 0.95), Some((3.0, 3.0)));
+        assert_eq!(central(Vec::new(), 0.95), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! Many starts, one answer: the lowest minimum, and how many starts agree on it.
+
+use rayon::prelude::*;
+
+use crate::minimise::{Minimum, minimise};
+use crate::objective::Objective;
+use crate::start::starts;
+
+/// Relative excess of the objective below which a start has reached the best one. A start that ends
+/// in another local minimum misses by far more, one that ends early on a flat slope by about this.
+const AT_BEST: f64 = 1e-6;
+/// Below this root mean square residual, data are noiseless and objectives all rounding.
+const EXACT: f64 = 1e-9;
+
+pub(crate) struct Search {
+    /// By start, in the starts' order.
+    pub minima: Vec<Minimum>,
+    /// Index of the lowest.
+    pub best: usize,
+    pub n_at_best: usize,
+}
+
+impl Search {
+    pub fn new(objective: &Objective, n_starts: usize) -> Self {
+        let starts = starts(objective, n_starts);
+        let minima: Vec<_> = starts.par_iter().map(|start| minimise(objective, start)).collect();
+        let best = lowest(&minima);
+        let limit = within(&minima[best], AT_BEST, objective);
+        let n_at_best = minima.iter().filter(|minimum| minimum.value <= limit).count();
+        Self { minima, best, n_at_best }
+    }
+
+    pub fn best(&self) -> &Minimum {
+        &self.minima[self.best]
+    }
+
+    /// Converged minima whose objective is at most a share `excess` above the best.
+    pub fn rivals<'a>(
+        &'a self,
+        excess: f64,
+        objective: &Objective,
+    ) -> impl Iterator<Item = &'a Minimum> {
+        let limit = within(self.best(), excess, objective);
+        self.minima.iter().filter(move |minimum| minimum.converged && minimum.value <= limit)
+    }
+}
+
+/// The first of equals; an undefined value loses to every other.
+pub(crate) fn lowest(minima: &[Minimum]) -> usize {
+    let value = |at: usize| minima[at].value;
+    let better = |a: usize, b: usize| if value(b) < value(a) || value(a).is_nan() { b } else { a };
+    (1..minima.len()).fold(0, better)
+}
+
+fn within(best: &Minimum, excess: f64, objective: &Objective) -> f64 {
+    let rounding = 0.5 * EXACT * EXACT * objective.weight.iter().sum::<f64>();
+    best.value * (1.0 + excess) + rounding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_is_the_first_of_equals_and_never_undefined() {
+        let minimum = |value| Minimum { at: Vec::new(), value, converged: true, n_evaluations: 1 };
+        let lowest = |values: &[f64]| {
+            lowest(&values.iter().map(|&value| minimum(value)).collect::<Vec<_>>())
+        };
+        assert_eq!(lowest(&[3.0, 1.0, 1.0, 2.0]), 1);
+        assert_eq!(lowest(&[f64::NAN, 5.0, f64::NAN]), 1);
+    }
+}
