@@ -1,0 +1,92 @@
+// The libtorch calls that tch lacks. Every function that can throw returns null, or a message that
+// the caller frees with ext_free; no exception crosses into Rust.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <c10/util/Exception.h>
+#include <dlfcn.h>
+#include <torch/version.h>
+
+#include <cstdlib>
+#include <cstring>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace {
+template <typename F>
+char* caught(F body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error& error) {
+    return strdup(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+}  // namespace
+
+extern "C" {
+
+void ext_free(char* message) { free(message); }
+
+const char* ext_version() { return TORCH_VERSION; }
+
+// libtorch_cuda registers itself when it is loaded; it must be, before anything asks for CUDA.
+char* ext_load_cuda() {
+  for (const char* name : {"libc10_cuda.so", "libtorch_cuda.so"})
+    if (!dlopen(name, RTLD_NOW | RTLD_GLOBAL)) return strdup(dlerror());
+  return nullptr;
+}
+
+// New memory is not filled: our code reads nothing that it has not written.
+char* ext_set_deterministic() {
+  return caught([] {
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+    auto& context = at::globalContext();
+    context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+    context.setDeterministicFillUninitializedMemory(false);
+    context.setDeterministicCuDNN(true);
+    context.setBenchmarkCuDNN(false);
+  });
+}
+
+bool ext_set_flush_denormal() { return at::globalContext().setFlushDenormal(true); }
+
+void ext_malloc_trim() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+char* ext_autocast_begin(bool cuda) {
+  return caught([cuda] {
+    const auto device = cuda ? at::kCUDA : at::kCPU;
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_enabled(device, true);
+    at::autocast::increment_nesting();
+  });
+}
+
+char* ext_autocast_end(bool cuda) {
+  return caught([cuda] {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(cuda ? at::kCUDA : at::kCPU, false);
+  });
+}
+
+char* ext_fused_adamw(at::Tensor* param, at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq,
+                      at::Tensor* step, at::Tensor* lr, double beta1, double beta2, double weight_decay,
+                      double eps, at::Tensor* grad_scale) {
+  return caught([=] {
+    const auto scale = grad_scale ? std::optional<at::Tensor>(*grad_scale) : std::nullopt;
+    at::_fused_adamw_(*param, *grad, *exp_avg, *exp_avg_sq, {}, *step, *lr, beta1, beta2, weight_decay, eps,
+                      /*amsgrad=*/false, /*maximize=*/false, scale, {});
+  });
+}
+
+}  // extern "C"
