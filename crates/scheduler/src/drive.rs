@@ -14,11 +14,13 @@ use crate::state::{InvalidChange, SegmentChange, SegmentState, States};
 pub trait Journal {
     type Error;
 
-    /// Stores that an attempt at a segment begins on a slot, and returns what to order.
+    /// Stores that an attempt at a segment begins on a slot, in the process `pid`, and returns what
+    /// to order.
     fn begin(
         &mut self,
         segment: &PlannedSegment,
         slot: usize,
+        pid: u32,
     ) -> impl Future<Output = Result<Order, Self::Error>>;
 
     /// Stores an event; false where a later attempt has replaced this one.
@@ -121,9 +123,11 @@ impl<E: Engine, J: Journal> Drive<'_, E, J> {
         while let Some(slot) = self.idle_slot()
             && let Some(segment) = next_launch(self.plan, &self.states)
         {
-            let order = self.journal.begin(segment, slot).await.map_err(DriveError::Journal)?;
+            let pid = self.engine.wake(slot).map_err(DriveError::Engine)?;
+            let order =
+                self.journal.begin(segment, slot, pid).await.map_err(DriveError::Journal)?;
             self.apply(segment.id, SegmentChange::Launched { attempt: order.attempt, slot })?;
-            self.engine.launch(slot, &order).await.map_err(DriveError::Engine)?;
+            self.engine.order(slot, &order).await;
         }
         Ok(())
     }

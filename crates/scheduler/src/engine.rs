@@ -9,15 +9,14 @@ use spec::{Order, Ready, SegmentId, TrainerEvent};
 pub trait Engine {
     fn n_slots(&self) -> usize;
 
-    /// Starts an attempt on an idle slot.
+    /// Makes sure that a slot has a trainer, and returns its process id.
     ///
     /// # Errors
     /// The trainer cannot be started at all; that it dies later is an event.
-    fn launch(
-        &mut self,
-        slot: usize,
-        order: &Order,
-    ) -> impl Future<Output = Result<(), EngineError>>;
+    fn wake(&mut self, slot: usize) -> Result<u32, EngineError>;
+
+    /// Gives an order to the trainer of an idle slot that is awake.
+    fn order(&mut self, slot: usize, order: &Order) -> impl Future<Output = ()>;
 
     /// The next thing that happens on any slot. Waits for ever when no trainer is alive.
     fn next(&mut self) -> impl Future<Output = EngineEvent>;

@@ -34,6 +34,7 @@ pub struct LocalEngine {
 
 /// The coordinator's ends of a trainer process; dropping `kill` or `orders` is the message.
 struct Trainer {
+    pid: u32,
     orders: Option<ChildStdin>,
     kill: Option<oneshot::Sender<()>>,
 }
@@ -61,9 +62,10 @@ impl LocalEngine {
             .spawn()
             .map_err(|source| EngineError::Spawn { program: self.program.clone(), source })?;
         let orders = child.stdin.take();
+        let pid = child.id().expect("a child that nobody has waited for has an id");
         let (kill, killed) = oneshot::channel();
         tokio::spawn(follow(index, child, killed, self.sender.clone()));
-        Ok(Trainer { orders, kill: Some(kill) })
+        Ok(Trainer { pid, orders, kill: Some(kill) })
     }
 
     fn command(&self, index: usize) -> Result<Command, EngineError> {
@@ -95,10 +97,15 @@ impl Engine for LocalEngine {
         self.slots.len()
     }
 
-    async fn launch(&mut self, slot: usize, order: &Order) -> Result<(), EngineError> {
-        if self.slots[slot].1.is_none() {
-            self.slots[slot].1 = Some(self.spawn(slot)?);
+    fn wake(&mut self, slot: usize) -> Result<u32, EngineError> {
+        if let Some(trainer) = &self.slots[slot].1 {
+            return Ok(trainer.pid);
         }
+        let trainer = self.spawn(slot)?;
+        Ok(self.slots[slot].1.insert(trainer).pid)
+    }
+
+    async fn order(&mut self, slot: usize, order: &Order) {
         let mut line =
             serde_json::to_string(order).expect("an order is plain data with string keys");
         line.push('\n');
@@ -106,7 +113,6 @@ impl Engine for LocalEngine {
             // A trainer that is already dead cannot read it; its exit is on the way as an event.
             let _ = orders.write_all(line.as_bytes()).await;
         }
-        Ok(())
     }
 
     async fn next(&mut self) -> EngineEvent {

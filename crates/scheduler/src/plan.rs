@@ -61,11 +61,6 @@ impl Plan {
         self.segments.iter().map(|segment| segment.spec.train_flops()).sum()
     }
 
-    /// Estimated seconds on one slot: the sum over all segments.
-    pub fn estimated_s(&self) -> f64 {
-        self.segments.iter().map(|segment| estimated_s(&segment.spec)).sum()
-    }
-
     fn count_trials(&mut self) {
         let mut counts: HashMap<SegmentId, usize> = HashMap::new();
         for id in self.trials.iter().flat_map(|trial| &trial.chain) {
@@ -90,10 +85,17 @@ impl Plan {
     }
 }
 
+impl PlannedSegment {
+    /// A guess at the seconds of this segment on one CPU core, to weigh it against others.
+    pub fn estimated_s(&self) -> f64 {
+        estimated_s(&self.spec)
+    }
+}
+
 /// A guess at a segment's seconds on one CPU core, used to order and to weigh segments; what is
 /// shown to people is scaled by what the sweep measures. A step of a tiny model costs its
 /// overhead, not its arithmetic: hence two terms.
-pub(crate) fn estimated_s(segment: &SegmentSpec) -> f64 {
+fn estimated_s(segment: &SegmentSpec) -> f64 {
     const STEP_OVERHEAD_S: f64 = 1e-3;
     const FLOPS_PER_S: f64 = 2e10;
     const EVALUATION_FORWARD_SHARE: f64 = 1.0 / 3.0;

@@ -22,7 +22,12 @@ struct Memory {
 impl Journal for Memory {
     type Error = Infallible;
 
-    async fn begin(&mut self, segment: &PlannedSegment, _slot: usize) -> Result<Order, Infallible> {
+    async fn begin(
+        &mut self,
+        segment: &PlannedSegment,
+        _slot: usize,
+        _pid: u32,
+    ) -> Result<Order, Infallible> {
         let attempt = self.attempts.entry(segment.id).or_default();
         *attempt += 1;
         Ok(Order {

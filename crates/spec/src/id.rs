@@ -17,7 +17,12 @@ pub struct IdError(String);
 impl Id {
     /// Hash of the canonical JSON of `value`.
     pub fn of(value: &impl Serialize) -> Self {
-        let hash = blake3::hash(canonical_json(value).as_bytes());
+        Self::of_canonical(&canonical_json(value))
+    }
+
+    /// Hash of text that [`canonical_json`] wrote, for who needs the text as well.
+    pub fn of_canonical(json: &str) -> Self {
+        let hash = blake3::hash(json.as_bytes());
         let mut first = [0; 16];
         first.copy_from_slice(&hash.as_bytes()[..16]);
         Self(first)

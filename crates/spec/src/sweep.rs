@@ -18,8 +18,6 @@ pub struct SweepSpec {
     pub text: String,
     /// Every trial once, cheapest first, so that a broken sweep fails before it is expensive.
     pub trials: Vec<TrialSpec>,
-    /// Whether learning rates are an axis to tune over: results keep the best of each point.
-    pub tunes_learning_rate: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +60,12 @@ impl SweepSpec {
             key: problem.key,
             message: problem.message,
         })?;
-        let tunes_learning_rate = tables.tunes_learning_rate();
-        Ok(Self { name: tables.name, text, trials, tunes_learning_rate })
+        Ok(Self { name: tables.name, text, trials })
+    }
+
+    /// The sweep file as JSON, for programs that do not read TOML.
+    pub fn as_json(&self) -> serde_json::Value {
+        toml::from_str(&self.text).expect("the text was parsed once already")
     }
 }
 
@@ -172,8 +174,7 @@ examples = 512
     fn a_list_of_learning_rates_is_a_tuning_axis() {
         let text = SWEEP.replace("{ mu = 3e-3, 16x2 = 6e-3 }", "[1e-3, 3e-3, 1e-2]");
         let sweep = parse(&text).unwrap();
-        assert_eq!((sweep.trials.len(), sweep.tunes_learning_rate), (48, true));
-        assert!(!parse(SWEEP).unwrap().tunes_learning_rate);
+        assert_eq!(sweep.trials.len(), 48);
     }
 
     #[test]

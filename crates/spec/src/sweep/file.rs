@@ -151,15 +151,6 @@ pub(super) struct EvalTable {
     pub every: Option<u64>,
 }
 
-impl SweepFile {
-    pub(super) fn tunes_learning_rate(&self) -> bool {
-        let parts = self.part.iter().filter_map(|part| part.learning_rate.as_ref());
-        std::iter::once(&self.train.learning_rate)
-            .chain(parts)
-            .any(|rate| matches!(rate, LearningRate::Tuned(rates) if rates.len() > 1))
-    }
-}
-
 impl Default for EvalTable {
     fn default() -> Self {
         Self { examples: default_eval_examples(), every: None }

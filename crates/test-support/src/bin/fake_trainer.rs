@@ -1,7 +1,8 @@
 //! Speaks the trainer's protocol and trains nothing: results come from a known law, at once.
 //!
 //! Environment: `FAKE_TRAINER_DIE` names a folder; the first attempt at every second segment leaves
-//! a mark there and dies as if by a crash. `FAKE_TRAINER_DELAY_MS` is how long a segment takes.
+//! a mark there and dies as if by a crash. `FAKE_TRAINER_FAIL` names a shape that it refuses to train.
+//! `FAKE_TRAINER_DELAY_MS` is how long a segment takes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,6 +32,11 @@ fn attempt(order: &Order) -> io::Result<()> {
     tell(order, TrainerEvent::Started { step: order.segment.start })?;
     if dies(order)? {
         std::process::abort();
+    }
+    if std::env::var("FAKE_TRAINER_FAIL")
+        .is_ok_and(|shape| shape == order.segment.recipe.model.shape().name)
+    {
+        return tell(order, TrainerEvent::Failed { reason: "it failed as it was told".into() });
     }
     if let Some(delay) =
         std::env::var("FAKE_TRAINER_DELAY_MS").ok().and_then(|text| text.parse().ok())

@@ -1,0 +1,288 @@
+//! From a sweep's results to points, the best of tuned learning rates, fits and their table.
+
+use std::collections::BTreeMap;
+
+use analysis::{Fit, FitError, FitOptions, Labels, MeanPoint, Point, Selection};
+use serde_json::json;
+use spec::Id;
+use store::{FitRecord, Store, TrialResult, TrialState};
+
+use crate::journal::now;
+
+/// The axes of a sweep's fits, by their names in `trial_result`.
+pub const X: &str = "train_flops";
+pub const Y: &str = "val_error";
+
+/// What a sweep has found so far.
+pub struct Analysis {
+    /// Finished trials with a positive error; of several learning rates the best of each point.
+    pub results: Vec<TrialResult>,
+    /// [`Self::results`] as points, in the same order.
+    pub points: Vec<Point>,
+    /// Finished or diverged trials that are not in `results` though no better rate replaced them.
+    pub n_dropped: usize,
+    /// What a reader must know: rates at the edge of their list, trials left out.
+    pub notes: Vec<String>,
+}
+
+/// A configuration apart from its learning rate and seed: shape, unique examples, steps.
+type Place = (u64, String, u64, u64);
+
+impl Analysis {
+    pub fn new(all: &[TrialResult]) -> Self {
+        let mut notes = Vec::new();
+        let usable: Vec<_> = all.iter().filter(|result| is_usable(result)).collect();
+        let ended = |result: &&TrialResult| {
+            matches!(result.state, TrialState::Finished | TrialState::Diverged)
+        };
+        let n_dropped = all.iter().filter(ended).count() - usable.len();
+        if n_dropped > 0 {
+            notes.push(format!(
+                "{n_dropped} trials diverged or have no error above 0; they are in no fit"
+            ));
+        }
+        let results = best_rates(&usable, all, &mut notes);
+        let configurations = analysis::labels(results.iter().map(configuration));
+        let clusters = analysis::labels(results.iter().map(trunk));
+        let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
+            x: result.train_flops,
+            y: result.val_error.unwrap_or(f64::NAN),
+            configuration,
+            cluster,
+        };
+        let points = results.iter().zip(configurations).zip(clusters).map(point).collect();
+        Self { results, points, n_dropped, notes }
+    }
+
+    /// The points that no other beats at its compute, over the means of seeds.
+    pub fn frontier(&self) -> Vec<MeanPoint> {
+        analysis::frontier(&analysis::seed_means(&self.points))
+    }
+
+    /// Fits a law to the frontier of error against training FLOPs.
+    ///
+    /// # Errors
+    /// Too few points for the law.
+    pub fn fit(
+        &self,
+        law: &'static dyn analysis::Law,
+        options: &FitOptions,
+    ) -> Result<Fit, FitError> {
+        let labels = Labels { x: X.to_owned(), y: Y.to_owned(), cluster: "trunk".to_owned() };
+        let mut fit = analysis::fit(law, &self.points, &labels, options)?;
+        fit.n_dropped = self.n_dropped;
+        Ok(fit)
+    }
+
+    /// Every law that the points are enough for, the one that extrapolates best first: laws are
+    /// ranked by their error on the largest fifth of the frontier, fitted without it.
+    pub fn fits(&self) -> Vec<Fit> {
+        let mut fits: Vec<_> =
+            analysis::law::ALL.iter().filter_map(|law| self.fit(*law, &options()).ok()).collect();
+        let score =
+            |fit: &Fit| fit.holdout.as_ref().map_or(f64::INFINITY, |holdout| holdout.rmse_log);
+        fits.sort_by(|a, b| score(a).total_cmp(&score(b)));
+        fits
+    }
+
+    /// Identifies what a fit was made from: its points and its options.
+    pub fn inputs_hash(&self, options: &FitOptions) -> String {
+        let points: Vec<_> =
+            self.points.iter().map(|p| (p.x, p.y, p.configuration, p.cluster)).collect();
+        let FitOptions { selection, delta, n_starts, n_resamples, level, seed } = options;
+        let options = (format!("{selection:?}"), delta, n_starts, n_resamples, level, seed);
+        Id::of(&json!([points, options])).to_string()
+    }
+
+    /// Stores a fit beside what it was made from.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn save(
+        &self,
+        store: &Store,
+        sweep: &str,
+        fit: &Fit,
+        options: &FitOptions,
+    ) -> anyhow::Result<()> {
+        let record = FitRecord {
+            sweep: sweep.to_owned(),
+            law: fit.law.name().to_owned(),
+            x: fit.x.clone(),
+            y: fit.y.clone(),
+            inputs_hash: self.inputs_hash(options),
+            json: serde_json::to_string(fit)?,
+        };
+        store.save_fit(&record, now()).await?;
+        Ok(())
+    }
+}
+
+/// How sweeps are fitted: their frontier, whole trunks resampled.
+pub fn options() -> FitOptions {
+    FitOptions { selection: Selection::Frontier, ..FitOptions::default() }
+}
+
+/// The law with its numbers and their intervals, for people.
+pub fn describe(fit: &Fit) -> String {
+    let params = fit.params.iter().map(|param| match param.interval {
+        Some((low, high)) => {
+            format!("{} = {} [{}, {}]", param.name, short(param.value), short(low), short(high))
+        }
+        None => format!("{} = {}", param.name, short(param.value)),
+    });
+    format!(
+        "{}: {},  {}",
+        fit.law.name(),
+        fit.law.formula(),
+        params.collect::<Vec<_>>().join(",  ")
+    )
+}
+
+/// Three significant digits.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        1e-3..1e4 => {
+            let decimals = (2 - value.abs().log10().floor() as i32).clamp(0, 6);
+            format!("{value:.*}", usize::try_from(decimals).unwrap_or(0))
+        }
+        _ => format!("{value:.2e}"),
+    }
+}
+
+fn is_usable(result: &TrialResult) -> bool {
+    let positive = |value: Option<f64>| value.is_some_and(|value| value.is_finite() && value > 0.0);
+    result.state == TrialState::Finished && positive(result.val_error)
+}
+
+fn place(result: &TrialResult) -> Place {
+    (result.params, result.shape.clone(), result.unique_examples, result.steps)
+}
+
+/// What trials that differ in their seed alone share.
+fn configuration(result: &TrialResult) -> (Place, u64) {
+    (place(result), result.learning_rate.to_bits())
+}
+
+/// What trials that may share a trunk have in common.
+fn trunk(result: &TrialResult) -> (String, u64, u64, u64) {
+    (result.shape.clone(), result.unique_examples, result.learning_rate.to_bits(), result.seed)
+}
+
+/// Of each place the trials with the learning rate of the smallest mean validation loss.
+fn best_rates(
+    usable: &[&TrialResult],
+    all: &[TrialResult],
+    notes: &mut Vec<String>,
+) -> Vec<TrialResult> {
+    let mut places: BTreeMap<Place, BTreeMap<u64, Vec<&TrialResult>>> = BTreeMap::new();
+    for result in usable {
+        places
+            .entry(place(result))
+            .or_default()
+            .entry(result.learning_rate.to_bits())
+            .or_default()
+            .push(result);
+    }
+    let mut best = Vec::new();
+    let mut at_edge = Vec::new();
+    for (place, rates) in places {
+        let mean_loss = |trials: &Vec<&TrialResult>| {
+            trials.iter().filter_map(|trial| trial.val_loss).sum::<f64>() / trials.len() as f64
+        };
+        let winner = rates.iter().min_by(|a, b| mean_loss(a.1).total_cmp(&mean_loss(b.1)));
+        let Some((&bits, trials)) = winner else { continue };
+        if is_edge(f64::from_bits(bits), &place, all) {
+            at_edge.push(format!("{} at {} steps: {}", place.1, place.3, f64::from_bits(bits)));
+        }
+        best.extend(trials.iter().map(|trial| (*trial).clone()));
+    }
+    if !at_edge.is_empty() {
+        notes.push(format!(
+            "the best learning rate is at the edge of its list, extend it ({})",
+            at_edge.join("; ")
+        ));
+    }
+    best
+}
+
+/// Whether the best rate is the smallest or largest that was tried at its place.
+fn is_edge(rate: f64, of: &Place, all: &[TrialResult]) -> bool {
+    let tried =
+        || all.iter().filter(|result| place(result) == *of).map(|result| result.learning_rate);
+    let low = tried().fold(f64::INFINITY, f64::min);
+    let high = tried().fold(0.0, f64::max);
+    low < high && (rate == low || rate == high)
+}
+
+#[cfg(test)]
+mod tests {
+    use spec::TrialId;
+
+    use super::*;
+
+    fn result(shape: &str, learning_rate: f64, seed: u64, val_loss: f64) -> TrialResult {
+        TrialResult {
+            sweep: "test".into(),
+            trial_id: TrialId(Id::of(&(shape, seed))),
+            family: "vit".into(),
+            shape: shape.into(),
+            params: 1000,
+            unique_examples: 64,
+            examples_seen: 640,
+            steps: 80,
+            train_flops: 1e9,
+            learning_rate,
+            seed,
+            state: TrialState::Finished,
+            val_loss: Some(val_loss),
+            val_error: Some(val_loss / 2.0),
+            device_s: None,
+        }
+    }
+
+    #[test]
+    fn the_best_rate_is_kept_with_all_its_seeds_and_an_edge_is_noted() {
+        let all = [
+            result("a", 1e-3, 0, 0.5),
+            result("a", 3e-3, 0, 0.4),
+            result("a", 3e-3, 1, 0.42),
+            result("a", 1e-2, 0, 0.6),
+            result("b", 1e-3, 0, 0.2),
+            result("b", 3e-3, 0, 0.3),
+        ];
+        let analysis = Analysis::new(&all);
+        let kept: Vec<_> = analysis
+            .results
+            .iter()
+            .map(|result| (result.shape.as_str(), result.learning_rate))
+            .collect();
+        assert_eq!(kept, [("a", 3e-3), ("a", 3e-3), ("b", 1e-3)]);
+        assert_eq!(analysis.notes.len(), 1);
+        assert!(analysis.notes[0].contains("b at 80 steps: 0.001"), "{:?}", analysis.notes);
+        assert_eq!(analysis.points[0].configuration, analysis.points[1].configuration);
+        assert_ne!(analysis.points[0].cluster, analysis.points[1].cluster);
+    }
+
+    #[test]
+    fn a_diverged_trial_is_counted_and_left_out() {
+        let mut diverged = result("a", 1e-3, 1, 0.5);
+        diverged.state = TrialState::Diverged;
+        let analysis = Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged]);
+        assert_eq!((analysis.results.len(), analysis.n_dropped), (1, 1));
+    }
+
+    #[test]
+    fn three_digits_are_kept_at_any_size() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.123_456, "0.123"),
+            (12.345, "12.3"),
+            (1234.5, "1234"),
+            (1.5e11, "1.50e11"),
+        ] {
+            assert_eq!(short(value), text);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! isoflop: plans, runs and reads scaling-law sweeps.
+//!
+//! Standard output is data, standard error is progress and complaints. This crate is the only one
+//! that prints, exits, reads the environment or uses anyhow.
+
+mod analyse;
+mod commands;
+mod devices;
+mod draw;
+mod exit;
+mod git;
+mod journal;
+mod output;
+mod paths;
+mod progress;
+mod recover;
+mod source;
+mod stored;
+mod summary;
+mod sweep_file;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{data, doctor, figures, fit, plan, query, shape, status, sweep};
+
+/// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
+///
+/// Exit codes: 0 all done, 1 unexpected error, 2 usage or bad input, 10 some trials failed,
+/// 11 too few points to fit, 130 interrupted.
+#[derive(Parser)]
+#[command(name = "isoflop", version, propagate_version = true, help_expected = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Sweep(sweep::SweepArgs),
+    Status(status::StatusArgs),
+    Query(query::QueryArgs),
+    Fit(fit::FitArgs),
+    Figures(figures::FiguresArgs),
+    Shape(shape::ShapeArgs),
+    Data(data::DataArgs),
+    Doctor(doctor::DoctorArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(cli.command)),
+        Err(error) => Err(error.into()),
+    };
+    exit::code_of(result)
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Plan(args) => plan::plan(&args),
+        Command::Sweep(args) => sweep::sweep(&args).await,
+        Command::Status(args) => status::status(&args).await,
+        Command::Query(args) => query::query(&args).await,
+        Command::Fit(args) => fit::fit(&args).await,
+        Command::Figures(args) => figures::figures(&args).await,
+        Command::Shape(args) => shape::shape(&args),
+        Command::Data(args) => data::data(&args),
+        Command::Doctor(args) => doctor::doctor(&args).await,
+    }
+}
