@@ -19,6 +19,7 @@ use spec::{Id, ImageFolderSpec, OnCorrupt};
 use crate::order::Permutation;
 use crate::random::{Purpose, Random};
 use crate::source::{DataError, Source, Split};
+pub use decode::DecodeError;
 use listing::Listing;
 
 /// Part of the fingerprint: changes when the same files give other pixels or another order.
@@ -168,3 +169,6 @@ impl Source for ImageFolder {
         self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ mod stream;
 
 pub use augment::{Crop, FILL};
 pub use cache::Cached;
-pub use image_folder::ImageFolder;
+pub use image_folder::{DecodeError, ImageFolder};
 pub use order::Draw;
 pub use preview::contact_sheet;
 pub use procedural::{Procedural, ProceduralError};

@@ -70,3 +70,62 @@ fn paste(sheet: &mut RgbImage, pixels: &[u8], side: u32, (left, top): (u32, u32)
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spec::Id;
+
+    use super::*;
+
+    /// Class 2 comes once, the others in turn; red says the example, green the column of the pixel.
+    struct Rows;
+
+    impl Source for Rows {
+        fn resolution(&self) -> u32 {
+            2
+        }
+
+        fn classes(&self) -> u32 {
+            3
+        }
+
+        fn len(&self, _split: Split) -> Option<u64> {
+            None
+        }
+
+        fn flips(&self) -> bool {
+            true
+        }
+
+        fn fingerprint(&self) -> Id {
+            Id::of(&"rows")
+        }
+
+        fn read(&self, _split: Split, index: u64, pixels: &mut [u8]) -> Result<u32, DataError> {
+            let red = u8::try_from(10 * (index % 25)).expect("at most 240");
+            pixels.copy_from_slice(&[red, red, red, red, 0, 1, 0, 1, 9, 9, 9, 9]);
+            Ok(if index == 2 { 2 } else { u32::try_from(index % 2).expect("0 or 1") })
+        }
+    }
+
+    #[test]
+    fn a_row_shows_the_first_examples_of_its_class_enlarged() {
+        let sheet = draw(&Rows, Split::Train, 3, 2).unwrap();
+        assert_eq!(sheet.dimensions(), (21, 30));
+        // Class 0 is examples 0 and 4, class 1 is 1 and 3, class 2 is 2 and no other.
+        for (row, column, index) in [(0, 0, 0), (0, 1, 4), (1, 0, 1), (1, 1, 3), (2, 0, 2)] {
+            let (left, top) = (3 + 9 * column, 3 + 9 * row);
+            assert_eq!(*sheet.get_pixel(left, top), Rgb([10 * index, 0, 9]));
+            assert_eq!(*sheet.get_pixel(left + 5, top + 5), Rgb([10 * index, 1, 9]));
+            assert_eq!(*sheet.get_pixel(left + 6, top), BACKGROUND);
+        }
+        assert_eq!(*sheet.get_pixel(12, 21), BACKGROUND);
+    }
+
+    #[test]
+    fn a_sheet_is_a_png_and_has_no_more_rows_than_classes() {
+        let png = contact_sheet(&Rows, Split::Train, 9, 1).unwrap();
+        let sheet = image::load_from_memory_with_format(&png, ImageFormat::Png).unwrap();
+        assert_eq!((sheet.width(), sheet.height()), (12, 30));
+    }
+}

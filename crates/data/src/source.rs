@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use spec::{DataSpec, Id};
 
-use crate::image_folder::ImageFolder;
+use crate::image_folder::{DecodeError, ImageFolder};
 use crate::procedural::{Procedural, ProceduralError};
 
 /// Which stream of a source. The streams of one source never share an example.
@@ -95,7 +95,7 @@ pub enum DataError {
     #[error(
         "corrupt image `{path}` ({split} example {index}): {error}; repair or remove it, or set on_corrupt = \"skip\" in [data]"
     )]
-    Corrupt { path: PathBuf, split: Split, index: u64, error: image::ImageError },
+    Corrupt { path: PathBuf, split: Split, index: u64, error: DecodeError },
     #[error("every image of the {split} stream of `{path}` is corrupt")]
     AllCorrupt { path: PathBuf, split: Split },
     #[error("{wanted} examples were asked for where the {split} stream has {len}")]
