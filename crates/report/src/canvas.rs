@@ -1,0 +1,311 @@
+//! Lines, shapes and text in fractions of a px, on plotters' SVG backend.
+//!
+//! The backend counts whole pixels, which would make curves jagged, so a canvas is [`UNITS`] times
+//! finer than the figure and the SVG's `viewBox` scales it down. Exponents are drawn as smaller
+//! raised text: few fonts have every superscript.
+
+use std::sync::LazyLock;
+
+use plotters::backend::SVGBackend;
+use plotters::element::{DashedPathElement, Drawable};
+use plotters::prelude::{DrawingBackend, IntoFont, RGBColor};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, FontTransform, ShapeStyle, TextStyle, register_font};
+
+use crate::style::{Dash, FONT, FONT_FAMILY, PAPER, Stroke};
+
+/// Backend pixels in one px of the figure.
+const UNITS: f64 = 10.0;
+/// The backend writes a font size of `size / 1.24` (plotters-svg 0.3.7, `draw_text`).
+const SVG_FONT_RATIO: f64 = 1.24;
+/// ab_glyph's size is ascent minus descent, for this font (1854 + 434) / 2048 of an em.
+const FONT_HEIGHT: f64 = 2288.0 / 2048.0;
+/// Font size and rise of an exponent, over the font size of its base.
+const EXPONENT_SIZE: f64 = 0.72;
+const EXPONENT_RISE: f64 = 0.38;
+const DRAWN: &str = "writing into a string cannot fail";
+
+/// Makes the embedded font known to plotters, once.
+static FONT_READY: LazyLock<()> = LazyLock::new(|| {
+    let registered = register_font(FONT_FAMILY, FontStyle::Normal, FONT);
+    assert!(registered.is_ok(), "the embedded font is a valid font file");
+});
+
+/// A position in the backend's whole pixels.
+type BackendCoord = (i32, i32);
+
+/// A position in px: right, down.
+pub(crate) type Spot = (f64, f64);
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Anchor {
+    Left,
+    Centre,
+    Right,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Direction {
+    Across,
+    /// Read from bottom to top.
+    Up,
+}
+
+/// How a piece of text is set; its position is at half the height of a small letter.
+#[derive(Clone, Copy)]
+pub(crate) struct Type {
+    pub(crate) size: f64,
+    pub(crate) colour: RGBColor,
+    pub(crate) anchor: Anchor,
+    pub(crate) direction: Direction,
+}
+
+pub(crate) struct Canvas<'a> {
+    backend: SVGBackend<'a>,
+}
+
+/// An SVG of `width` x `height` px with what `paint` draws on it.
+pub(crate) fn draw(
+    width: f64,
+    height: f64,
+    title: &str,
+    paint: impl FnOnce(&mut Canvas),
+) -> String {
+    let size = (units(width).unsigned_abs(), units(height).unsigned_abs());
+    let mut svg = String::new();
+    let mut canvas = Canvas { backend: SVGBackend::with_string(&mut svg, size) };
+    canvas.fill(&[(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)], PAPER, 1.0);
+    paint(&mut canvas);
+    canvas.backend.present().expect(DRAWN);
+    drop(canvas);
+    with_own_header(&svg, width, height, title)
+}
+
+/// Replaces the backend's `<svg ..>`: the size in px, round joins (noisy curves would spike with
+/// mitred ones), and a title for those who cannot see the figure.
+fn with_own_header(svg: &str, width: f64, height: f64, title: &str) -> String {
+    let body = svg.split_once('>').map_or("", |(_, body)| body);
+    let (view_width, view_height) = (units(width), units(height));
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {view_width} {view_height}\" role=\"img\" stroke-linejoin=\"round\">\n\
+         <title>{}</title>{body}",
+        escaped(&plain(title))
+    )
+}
+
+/// XML text: the three characters that mean something there, and none of the control characters
+/// that XML forbids.
+fn escaped(text: &str) -> String {
+    let visible: String = text.chars().filter(|c| !c.is_control()).collect();
+    visible.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+impl Canvas<'_> {
+    pub(crate) fn line(&mut self, spots: &[Spot], stroke: Stroke) {
+        if spots.len() < 2 {
+            return;
+        }
+        let style = shape(stroke);
+        let path: Vec<BackendCoord> = spots.iter().copied().map(coord).collect();
+        match stroke.dash {
+            Dash::Solid => self.backend.draw_path(path, &style).expect(DRAWN),
+            Dash::Broken(dash, gap) => {
+                let size = self.backend.get_size();
+                DashedPathElement::new(path.clone(), units(dash), units(gap), style)
+                    .draw(path.into_iter(), &mut self.backend, size)
+                    .expect(DRAWN);
+            }
+        }
+    }
+
+    pub(crate) fn fill(&mut self, outline: &[Spot], colour: RGBColor, opacity: f64) {
+        let style = ShapeStyle { color: colour.mix(opacity), filled: true, stroke_width: 0 };
+        let path: Vec<BackendCoord> = outline.iter().copied().map(coord).collect();
+        self.backend.fill_polygon(path, &style).expect(DRAWN);
+    }
+
+    /// A filled shape with an outline; `spots` without the closing one.
+    pub(crate) fn outlined(&mut self, spots: &[Spot], fill: RGBColor, outline: Stroke) {
+        self.fill(spots, fill, 1.0);
+        let closed: Vec<Spot> = spots.iter().chain(spots.first()).copied().collect();
+        self.line(&closed, outline);
+    }
+
+    pub(crate) fn disc(&mut self, centre: Spot, radius: f64, fill: RGBColor, outline: Stroke) {
+        let radius = units(radius).unsigned_abs();
+        let filled = ShapeStyle { color: fill.to_rgba(), filled: true, stroke_width: 0 };
+        self.backend.draw_circle(coord(centre), radius, &filled, true).expect(DRAWN);
+        self.backend.draw_circle(coord(centre), radius, &shape(outline), false).expect(DRAWN);
+    }
+
+    /// Draws one line of text, with its `^{..}` raised.
+    pub(crate) fn text(&mut self, text: &str, at: Spot, how: Type) {
+        let runs = runs(text);
+        if let [run] = runs.as_slice() {
+            return self.run(run, at, how, how.anchor);
+        }
+        let width = text_width(text, how.size);
+        let mut along = match how.anchor {
+            Anchor::Left => 0.0,
+            Anchor::Centre => -0.5 * width,
+            Anchor::Right => -width,
+        };
+        for run in runs {
+            let raised = if run.raised { EXPONENT_RISE * how.size } else { 0.0 };
+            let spot = match how.direction {
+                Direction::Across => (at.0 + along, at.1 - raised),
+                Direction::Up => (at.0 - raised, at.1 - along),
+            };
+            self.run(&run, spot, how, Anchor::Left);
+            along += run.width(how.size);
+        }
+    }
+
+    fn run(&mut self, run: &Run, at: Spot, how: Type, anchor: Anchor) {
+        if run.text.is_empty() {
+            return;
+        }
+        let h_pos = match anchor {
+            Anchor::Left => HPos::Left,
+            Anchor::Centre => HPos::Center,
+            Anchor::Right => HPos::Right,
+        };
+        let transform = match how.direction {
+            Direction::Across => FontTransform::None,
+            Direction::Up => FontTransform::Rotate270,
+        };
+        let size = run.size(how.size) * SVG_FONT_RATIO * UNITS;
+        let font = (FONT_FAMILY, size).into_font().transform(transform);
+        let style = TextStyle::from(font).color(&how.colour).pos(Pos::new(h_pos, VPos::Center));
+        let visible: String = run.text.chars().filter(|c| !c.is_control()).collect();
+        self.backend.draw_text(&visible, &style, coord(at)).expect(DRAWN);
+    }
+}
+
+/// A stretch of text at one height.
+struct Run<'a> {
+    text: &'a str,
+    raised: bool,
+}
+
+impl Run<'_> {
+    fn size(&self, base: f64) -> f64 {
+        if self.raised { EXPONENT_SIZE * base } else { base }
+    }
+
+    fn width(&self, base: f64) -> f64 {
+        // Measured large, since the answer is in whole pixels.
+        const MEASURED: f64 = 1000.0;
+        LazyLock::force(&FONT_READY);
+        let font = (FONT_FAMILY, MEASURED * FONT_HEIGHT).into_font();
+        let (width, _) = font.box_size(self.text).expect("the font is embedded and registered");
+        f64::from(width) / MEASURED * self.size(base)
+    }
+}
+
+/// Splits at `^{..}`; an opening without its end is text like any other.
+fn runs(text: &str) -> Vec<Run<'_>> {
+    let mut rest = text;
+    let mut found = Vec::new();
+    while let Some((before, after)) = rest.split_once("^{")
+        && let Some((raised, tail)) = after.split_once('}')
+    {
+        found.push(Run { text: before, raised: false });
+        found.push(Run { text: raised, raised: true });
+        rest = tail;
+    }
+    if !rest.is_empty() || found.is_empty() {
+        found.push(Run { text: rest, raised: false });
+    }
+    found
+}
+
+/// The text without its markup: `10^{9}` is `10^9`.
+fn plain(text: &str) -> String {
+    let caret = |run: &Run| if run.raised { "^" } else { "" };
+    runs(text).iter().flat_map(|run| [caret(run), run.text]).collect()
+}
+
+/// Width of one line of text in px.
+pub(crate) fn text_width(text: &str, size: f64) -> f64 {
+    runs(text).iter().map(|run| run.width(size)).sum()
+}
+
+/// Lines no wider than `width` px: broken at spaces, and inside a word only where the word alone
+/// is wider.
+pub(crate) fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("starts with one line");
+        let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+        if line.is_empty() || text_width(&longer, size) <= width {
+            *line = longer;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.into_iter().flat_map(|line| hard_wrap(line, size, width)).collect()
+}
+
+fn hard_wrap(line: String, size: f64, width: f64) -> Vec<String> {
+    if text_width(&line, size) <= width {
+        return vec![line];
+    }
+    let mut pieces = vec![String::new()];
+    for c in line.chars() {
+        let piece = pieces.last_mut().expect("starts with one piece");
+        if !piece.is_empty() && text_width(&format!("{piece}{c}"), size) > width {
+            pieces.push(c.to_string());
+        } else {
+            piece.push(c);
+        }
+    }
+    pieces
+}
+
+fn shape(stroke: Stroke) -> ShapeStyle {
+    let stroke_width = units(stroke.width).unsigned_abs();
+    ShapeStyle { color: stroke.colour, filled: false, stroke_width }
+}
+
+fn units(px: f64) -> i32 {
+    (px * UNITS).round() as i32
+}
+
+fn coord(spot: Spot) -> BackendCoord {
+    (units(spot.0), units(spot.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_are_split_off_and_an_open_brace_is_text() {
+        let of =
+            |text| runs(text).iter().map(|r| (r.text.to_owned(), r.raised)).collect::<Vec<_>>();
+        let pair = |text: &str, raised| (text.to_owned(), raised);
+        assert_eq!(of("10^{9} FLOPs"), [pair("10", false), pair("9", true), pair(" FLOPs", false)]);
+        assert_eq!(of("a^{b"), [pair("a^{b", false)]);
+        assert_eq!(of(""), [pair("", false)]);
+        assert_eq!(plain("10^{9}"), "10^9");
+    }
+
+    /// Arial's advance widths: digits 1139 / 2048 em, "M" 1706 / 2048.
+    #[test]
+    fn text_is_measured_in_the_metrics_of_arial() {
+        assert!((text_width("1234", 10.0) - 40.0 * 1139.0 / 2048.0).abs() < 0.05);
+        assert!((text_width("M", 10.0) - 10.0 * 1706.0 / 2048.0).abs() < 0.05);
+        assert!(text_width("10^{9}", 10.0) < text_width("109", 10.0));
+    }
+
+    #[test]
+    fn wrapped_lines_are_within_the_width_and_keep_every_word() {
+        for text in ["one two three four five", "unbreakableunbreakable two", ""] {
+            let lines = wrap(text, 10.0, 50.0);
+            assert!(lines.iter().all(|line| text_width(line, 10.0) <= 50.0), "{lines:?}");
+            assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
+        }
+    }
+}
