@@ -42,9 +42,18 @@ pub(crate) fn attention(qkv: &Tensor, heads: i64) -> Tensor {
     let width = width / 3;
     let split = qkv.view([batch, tokens, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
     let (query, key, value) = (split.select(0, 0), split.select(0, 1), split.select(0, 2));
-    Tensor::scaled_dot_product_attention(&query, &key, &value, None::<Tensor>, 0.0, false, None, false)
-        .transpose(1, 2)
-        .reshape([batch, tokens, width])
+    Tensor::scaled_dot_product_attention(
+        &query,
+        &key,
+        &value,
+        None::<Tensor>,
+        0.0,
+        false,
+        None,
+        false,
+    )
+    .transpose(1, 2)
+    .reshape([batch, tokens, width])
 }
 
 /// Images `[batch, 3, side, side]` to patch embeddings `[batch, (side/patch)^2, width]`, row-major:

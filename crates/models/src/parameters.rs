@@ -36,7 +36,11 @@ impl<'a> Binder<'a> {
         if tensor.size() == shape {
             return Ok(tensor.shallow_clone());
         }
-        Err(BindError::Shape { name: name.to_owned(), found: tensor.size(), expected: shape.to_vec() })
+        Err(BindError::Shape {
+            name: name.to_owned(),
+            found: tensor.size(),
+            expected: shape.to_vec(),
+        })
     }
 
     pub(crate) fn finish(self) -> Result<(), BindError> {

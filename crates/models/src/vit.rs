@@ -64,14 +64,25 @@ impl Vit {
         let learned = matches!(spec.positions, Positions::Learned).then(&mut take).transpose()?;
         let mut pair = || Ok::<_, BindError>((take()?, take()?));
         let embedding = linear_of(pair()?);
-        let blocks: Vec<_> =
-            (0..spec.shape.shape.depth).map(|_| Block::bind(&mut pair)).collect::<Result<_, _>>()?;
+        let blocks: Vec<_> = (0..spec.shape.shape.depth)
+            .map(|_| Block::bind(&mut pair))
+            .collect::<Result<_, _>>()?;
         let (norm, head) = (norm_of(pair()?), linear_of(pair()?));
         binder.finish()?;
         let options = (head.weight.kind(), head.weight.device());
         let positions = learned.unwrap_or_else(|| sincos2d(spec, options));
         let (patch, heads) = (i64::from(spec.patch), i64::from(spec.shape.shape.heads));
-        Ok(Self { patch, heads, embedding, class_token, positions, blocks, norm, head, pool: spec.pool })
+        Ok(Self {
+            patch,
+            heads,
+            embedding,
+            class_token,
+            positions,
+            blocks,
+            norm,
+            head,
+            pool: spec.pool,
+        })
     }
 }
 
@@ -83,7 +94,9 @@ impl Block {
         x + linear(&hidden, &self.fc2)
     }
 
-    fn bind(pair: &mut impl FnMut() -> Result<(Tensor, Tensor), BindError>) -> Result<Self, BindError> {
+    fn bind(
+        pair: &mut impl FnMut() -> Result<(Tensor, Tensor), BindError>,
+    ) -> Result<Self, BindError> {
         Ok(Self {
             norm1: norm_of(pair()?),
             qkv: linear_of(pair()?),
@@ -120,7 +133,10 @@ fn layout(spec: &VitSpec) -> Vec<Slot> {
     let tiny = Init::Normal { std: 1e-6 };
     // Queries, keys and values are three D x D projections in one matrix: the fans are of one.
     let square = Init::XavierUniform { fan_in: d, fan_out: d };
-    let (up, down) = (Init::XavierUniform { fan_in: d, fan_out: m }, Init::XavierUniform { fan_in: m, fan_out: d });
+    let (up, down) = (
+        Init::XavierUniform { fan_in: d, fan_out: m },
+        Init::XavierUniform { fan_in: m, fan_out: d },
+    );
 
     let mut slots = Vec::new();
     let mut add = |name: &str, shape: &[i64], init| {

@@ -33,14 +33,20 @@ fn every_variant_runs_forward_and_starts_undecided() {
         let model = Model::bind(&spec, &initial(&spec, 3)).unwrap();
         let logits = model.forward(&Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu)));
         assert_eq!(logits.size(), [2, 7]);
-        assert_eq!(logits.abs().max().double_value(&[]), 0.0, "the classifier starts at zero: {spec:?}");
+        assert_eq!(
+            logits.abs().max().double_value(&[]),
+            0.0,
+            "the classifier starts at zero: {spec:?}"
+        );
     }
 }
 
 #[test]
 fn names_and_order_are_timms() {
-    let names: Vec<_> =
-        initial(&vit(Pool::Token, Positions::Learned, 8, 1, 8), 0).into_iter().map(|p| p.name).collect();
+    let names: Vec<_> = initial(&vit(Pool::Token, Positions::Learned, 8, 1, 8), 0)
+        .into_iter()
+        .map(|p| p.name)
+        .collect();
     let expected = "cls_token pos_embed patch_embed.proj.weight patch_embed.proj.bias \
         blocks.0.norm1.weight blocks.0.norm1.bias blocks.0.attn.qkv.weight blocks.0.attn.qkv.bias \
         blocks.0.attn.proj.weight blocks.0.attn.proj.bias blocks.0.norm2.weight blocks.0.norm2.bias \
@@ -63,14 +69,18 @@ fn sincos_positions_are_big_visions() {
             let _ = parameter.tensor.copy_(&Tensor::eye_m(7, 8, (Kind::Float, Device::Cpu)));
         }
     }
-    let logits = Model::bind(&spec, &parameters).unwrap().forward(&Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)));
+    let logits = Model::bind(&spec, &parameters)
+        .unwrap()
+        .forward(&Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu)));
     let mut mean = [0.0; 8];
     for (x, y) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0f64)] {
         let waves = |at: f64| [at.sin(), (at * 1e-4).sin(), at.cos(), (at * 1e-4).cos()];
         let row: Vec<f64> = waves(x).into_iter().chain(waves(y)).collect();
         let centre = row.iter().sum::<f64>() / 8.0;
         let variance = row.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / 8.0;
-        mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += (value - centre) / (variance + 1e-6).sqrt() / 4.0);
+        mean.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += (value - centre) / (variance + 1e-6).sqrt() / 4.0);
     }
     for (channel, expected) in mean.iter().take(7).enumerate() {
         let found = logits.double_value(&[0, channel as i64]);
@@ -80,7 +90,8 @@ fn sincos_positions_are_big_visions() {
 
 #[test]
 fn parameters_of_another_model_are_refused_by_name() {
-    let (small, deep) = (vit(Pool::Gap, Positions::Learned, 8, 1, 8), vit(Pool::Gap, Positions::Learned, 8, 2, 8));
+    let (small, deep) =
+        (vit(Pool::Gap, Positions::Learned, 8, 1, 8), vit(Pool::Gap, Positions::Learned, 8, 2, 8));
     let missing = Model::bind(&deep, &initial(&small, 0)).unwrap_err();
     assert_eq!(missing, BindError::Missing("blocks.1.norm1.weight".into()));
     let unknown = Model::bind(&small, &initial(&deep, 0)).unwrap_err();

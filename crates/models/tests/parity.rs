@@ -6,7 +6,14 @@ use tch::{Device, Kind, Tensor};
 
 fn vit(shape: Shape, patch: u32, pool: Pool) -> ModelSpec {
     let shape = NamedShape::spelt_out(shape);
-    ModelSpec::Vit(VitSpec { shape, patch, resolution: 32, classes: 5, pool, positions: Positions::Learned })
+    ModelSpec::Vit(VitSpec {
+        shape,
+        patch,
+        resolution: 32,
+        classes: 5,
+        pool,
+        positions: Positions::Learned,
+    })
 }
 
 /// The formula of `golden_timm.py`.

@@ -1,9 +1,9 @@
 // The libtorch calls that tch lacks. Every function that can throw returns null, or a message that
 // the caller frees with ext_free; no exception crosses into Rust.
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
 #include <torch/version.h>
@@ -43,6 +43,27 @@ char* ext_load_cuda() {
   return nullptr;
 }
 
+char* ext_cuda_free_bytes(int device, uint64_t* bytes) {
+  return caught([=] {
+    at::globalContext().lazyInitDevice(at::kCUDA);
+    *bytes = at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(static_cast<c10::DeviceIndex>(device)).first;
+  });
+}
+
+// From the driver's library, which any process with CUDA has loaded: libtorch's own question is not
+// in the libraries that this program links.
+char* ext_cuda_device_name(int device, char* name, int capacity) {
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW);
+  if (!driver) return strdup(dlerror());
+  const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  const auto get = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
+  const auto get_name = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+  int handle = 0;
+  if (!init || !get || !get_name || init(0) || get(&handle, device) || get_name(name, capacity, handle))
+    return strdup("the CUDA driver does not name this device");
+  return nullptr;
+}
+
 // New memory is not filled: our code reads nothing that it has not written.
 char* ext_set_deterministic() {
   return caught([] {
@@ -56,6 +77,15 @@ char* ext_set_deterministic() {
 }
 
 bool ext_set_flush_denormal() { return at::globalContext().setFlushDenormal(true); }
+
+// What one step frees, the next one needs: neither give it back nor map it anew. 32 MiB is glibc's limit.
+void ext_keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
 
 void ext_malloc_trim() {
 #ifdef __GLIBC__

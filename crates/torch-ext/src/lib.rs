@@ -1,6 +1,9 @@
 //! The few libtorch calls that tch lacks, safe to use. Nothing that the trainer does not need is
 //! here, and no other crate of ours holds `unsafe` code around libtorch.
-#![expect(unsafe_code, reason = "this crate is the boundary to C++: src/ext.cpp catches every exception")]
+#![expect(
+    unsafe_code,
+    reason = "this crate is the boundary to C++: src/ext.cpp catches every exception"
+)]
 
 mod adamw;
 mod process;
@@ -9,7 +12,8 @@ use std::ffi::{CStr, c_char};
 
 pub use adamw::{AdamWState, fused_adamw};
 pub use process::{
-    Autocast, flush_denormals, libtorch_version, load_cuda, return_freed_memory, use_deterministic_algorithms,
+    Autocast, cuda_device_name, cuda_free_bytes, flush_denormals, keep_freed_memory,
+    libtorch_version, load_cuda, return_freed_memory, use_deterministic_algorithms,
 };
 
 /// What libtorch, or the loader, said.

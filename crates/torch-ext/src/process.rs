@@ -1,6 +1,6 @@
 //! Settings of the process and of the calling thread.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 
 use tch::Device;
 
@@ -12,6 +12,9 @@ unsafe extern "C" {
     safe fn ext_set_deterministic() -> *mut c_char;
     safe fn ext_set_flush_denormal() -> bool;
     safe fn ext_malloc_trim();
+    safe fn ext_keep_freed_memory();
+    fn ext_cuda_free_bytes(device: c_int, bytes: *mut u64) -> *mut c_char;
+    fn ext_cuda_device_name(device: c_int, name: *mut c_char, capacity: c_int) -> *mut c_char;
     safe fn ext_autocast_begin(cuda: bool) -> *mut c_char;
     safe fn ext_autocast_end(cuda: bool) -> *mut c_char;
 }
@@ -44,6 +47,40 @@ pub fn use_deterministic_algorithms() -> Result<(), TorchError> {
 /// cannot. Optimiser moments that decay towards zero are slow otherwise.
 pub fn flush_denormals() -> bool {
     ext_set_flush_denormal()
+}
+
+/// The heap keeps what is freed: the next step needs the same sizes again. Call it before memory is
+/// used; [`return_freed_memory`] still gives everything back.
+pub fn keep_freed_memory() {
+    ext_keep_freed_memory();
+}
+
+/// Memory that is free on a CUDA device, of all processes.
+///
+/// # Errors
+/// What libtorch says.
+pub fn cuda_free_bytes(device: usize) -> Result<u64, TorchError> {
+    let mut bytes = 0;
+    // SAFETY: `bytes` lives for the length of the call.
+    check(unsafe { ext_cuda_free_bytes(ordinal(device), &raw mut bytes) })?;
+    Ok(bytes)
+}
+
+/// What the maker calls a CUDA device.
+///
+/// # Errors
+/// No driver, or no such device.
+pub fn cuda_device_name(device: usize) -> Result<String, TorchError> {
+    let mut name: [c_char; 256] = [0; 256];
+    // SAFETY: the driver writes at most the capacity it is told, one byte less than the buffer has.
+    check(unsafe { ext_cuda_device_name(ordinal(device), name.as_mut_ptr(), 255) })?;
+    // SAFETY: the last byte is still the zero it was made with.
+    Ok(unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
+}
+
+/// No machine has this many; an absurd number is refused by libtorch.
+fn ordinal(device: usize) -> c_int {
+    c_int::try_from(device).unwrap_or(c_int::MAX)
 }
 
 /// Gives freed heap memory back to the system. The allocator keeps it otherwise, and a warm trainer

@@ -1,0 +1,269 @@
+//! Checkpoints: `step-<8 digits>/` holding `tensors.safetensors` (parameters under their own names,
+//! moments under `exp_avg.<name>` and `exp_avg_sq.<name>`, f32) and `checkpoint.json`. A folder of
+//! that name is whole: it is written elsewhere, flushed and renamed. What is damaged later is found
+//! by its digest.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use spec::{FORMAT, SegmentId};
+use tch::{Device, Kind, Tensor, no_grad_guard};
+
+use crate::flat::{Flat, Slot};
+
+const TENSORS: &str = "tensors.safetensors";
+const MANIFEST: &str = "checkpoint.json";
+
+/// `checkpoint.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    format: u32,
+    segment_id: SegmentId,
+    /// Finished optimiser steps, counted from the beginning of the trial.
+    pub(crate) step: u64,
+    /// blake3 of `tensors.safetensors`.
+    pub(crate) digest: String,
+    /// Size of `tensors.safetensors`.
+    pub(crate) bytes: u64,
+    trainer_version: String,
+    libtorch_version: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot write checkpoint `{path}`: {error}")]
+    Write { path: PathBuf, error: io::Error },
+    #[error("cannot read checkpoint `{path}`: {error}")]
+    Read { path: PathBuf, error: io::Error },
+    #[error("checkpoint `{path}` is damaged: {error}")]
+    Manifest { path: PathBuf, error: serde_json::Error },
+    #[error("checkpoint `{path}` is of format {found} where this version reads {FORMAT}")]
+    Format { path: PathBuf, found: u32 },
+    #[error("checkpoint `{path}` is damaged: its digest is {found}, not {expected}")]
+    Digest { path: PathBuf, found: String, expected: String },
+    #[error("checkpoint `{path}` is damaged: {error}")]
+    Tensors { path: PathBuf, error: SafeTensorError },
+    #[error(
+        "checkpoint `{path}` has no f32 tensor `{name}` of shape {shape:?}; it is of another model"
+    )]
+    NotThisModel { path: PathBuf, name: String, shape: Vec<i64> },
+    #[error(
+        "no checkpoint of step {step} in `{folder}`; the parent segment has to be trained again"
+    )]
+    NoParent { folder: PathBuf, step: u64 },
+}
+
+impl CheckpointError {
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Write { path, error }
+    }
+
+    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Read { path, error }
+    }
+}
+
+/// Writes the checkpoint of `step` finished steps into `folder`, and then removes older ones.
+pub(crate) fn save(
+    folder: &Path,
+    flat: &Flat,
+    segment_id: SegmentId,
+    step: u64,
+) -> Result<Manifest, CheckpointError> {
+    fs::create_dir_all(folder).map_err(CheckpointError::write(folder))?;
+    let tensors = serialize(flat)
+        .map_err(|error| CheckpointError::Tensors { path: folder.join(TENSORS), error })?;
+    let manifest = Manifest {
+        format: FORMAT,
+        segment_id,
+        step,
+        digest: blake3::hash(&tensors).to_string(),
+        bytes: tensors.len() as u64,
+        trainer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch_version: torch_ext::libtorch_version().to_owned(),
+    };
+    let path = path_of(folder, step);
+    publish(folder, &path, &tensors, &manifest).map_err(CheckpointError::write(&path))?;
+    remove_others(folder, &path).map_err(CheckpointError::write(folder))?;
+    Ok(manifest)
+}
+
+/// Restores the newest checkpoint of `folder` that is whole, if there is one. Damaged ones are passed
+/// to `complain` and left where they are.
+pub(crate) fn load_newest(
+    folder: &Path,
+    flat: &Flat,
+    complain: &mut dyn FnMut(&CheckpointError),
+) -> Result<Option<Manifest>, CheckpointError> {
+    for step in steps(folder)?.into_iter().rev() {
+        match load(&path_of(folder, step), flat) {
+            Ok(manifest) => return Ok(Some(manifest)),
+            Err(error) => complain(&error),
+        }
+    }
+    Ok(None)
+}
+
+/// Restores the checkpoint that a parent segment ended with.
+pub(crate) fn load_parent(
+    folder: &Path,
+    flat: &Flat,
+    step: u64,
+) -> Result<Manifest, CheckpointError> {
+    let path = path_of(folder, step);
+    if !path.is_dir() {
+        return Err(CheckpointError::NoParent { folder: folder.to_owned(), step });
+    }
+    load(&path, flat)
+}
+
+fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step:08}"))
+}
+
+/// Steps that `folder` has checkpoints of, ascending.
+fn steps(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(CheckpointError::read(folder)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(CheckpointError::read(folder))?.file_name();
+        found
+            .extend(name.to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The three buffers under the names that their tensors are saved by.
+fn buffers(flat: &Flat) -> [(&'static str, &Tensor); 3] {
+    [("", &flat.params), ("exp_avg.", &flat.exp_avg), ("exp_avg_sq.", &flat.exp_avg_sq)]
+}
+
+fn serialize(flat: &Flat) -> Result<Vec<u8>, SafeTensorError> {
+    let hosts = buffers(flat).map(|(prefix, buffer)| (prefix, bytes_of(buffer)));
+    let mut views = Vec::new();
+    for (prefix, bytes) in &hosts {
+        for slot in &flat.slots {
+            let shape = slot.shape.iter().map(|&size| size.unsigned_abs() as usize).collect();
+            let view = TensorView::new(Dtype::F32, shape, &bytes[byte_range(slot)])?;
+            views.push((format!("{prefix}{}", slot.name), view));
+        }
+    }
+    safetensors::serialize(views, None)
+}
+
+fn bytes_of(buffer: &Tensor) -> Vec<u8> {
+    let host = buffer.to_device(Device::Cpu);
+    let mut bytes = vec![0; host.numel() * 4];
+    // Bit by bit: f32 as four bytes, little-endian as the machines that libtorch runs on.
+    let as_bytes = host.view_dtype(Kind::Uint8);
+    let count = bytes.len();
+    as_bytes.copy_data_u8(&mut bytes, count);
+    bytes
+}
+
+fn byte_range(slot: &Slot) -> std::ops::Range<usize> {
+    let byte = |element: i64| 4 * element.unsigned_abs() as usize;
+    byte(slot.range.start)..byte(slot.range.end)
+}
+
+fn load(path: &Path, flat: &Flat) -> Result<Manifest, CheckpointError> {
+    let file = path.join(MANIFEST);
+    let text = fs::read(&file).map_err(CheckpointError::read(&file))?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| CheckpointError::Manifest { path: file.clone(), error })?;
+    if manifest.format != FORMAT {
+        return Err(CheckpointError::Format { path: file, found: manifest.format });
+    }
+    let file = path.join(TENSORS);
+    let bytes = fs::read(&file).map_err(CheckpointError::read(&file))?;
+    let found = blake3::hash(&bytes).to_string();
+    if found != manifest.digest {
+        return Err(CheckpointError::Digest { path: file, found, expected: manifest.digest });
+    }
+    restore(&file, &bytes, flat)?;
+    Ok(manifest)
+}
+
+fn restore(file: &Path, bytes: &[u8], flat: &Flat) -> Result<(), CheckpointError> {
+    let damaged = |error| CheckpointError::Tensors { path: file.to_owned(), error };
+    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let views: HashMap<&str, TensorView<'_>> = tensors.iter().collect();
+    let _no_grad = no_grad_guard();
+    for (prefix, buffer) in buffers(flat) {
+        for slot in &flat.slots {
+            let name = format!("{prefix}{}", slot.name);
+            let fits = |view: &&TensorView<'_>| {
+                let shape = view.shape().iter().map(|&size| size as u64);
+                view.dtype() == Dtype::F32
+                    && shape.eq(slot.shape.iter().map(|size| size.unsigned_abs()))
+            };
+            let view = views.get(name.as_str()).filter(fits).ok_or_else(|| {
+                CheckpointError::NotThisModel {
+                    path: file.to_owned(),
+                    name: name.clone(),
+                    shape: slot.shape.clone(),
+                }
+            })?;
+            slot.of(buffer).copy_(&Tensor::from_data_size(view.data(), &slot.shape, Kind::Float));
+        }
+    }
+    Ok(())
+}
+
+/// Files first, then their folder, then its name: a power cut leaves the whole checkpoint or none.
+fn publish(folder: &Path, path: &Path, tensors: &[u8], manifest: &Manifest) -> io::Result<()> {
+    let partial = folder.join(format!(".partial-{}", std::process::id()));
+    let outcome = (|| {
+        match fs::remove_dir_all(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir(&partial)?,
+        }
+        write_flushed(&partial.join(TENSORS), tensors)?;
+        write_flushed(&partial.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
+        File::open(&partial)?.sync_all()?;
+        if path.exists() {
+            // Damaged, or `load_newest` would have continued from it.
+            fs::remove_dir_all(path)?;
+        }
+        fs::rename(&partial, path)?;
+        File::open(folder)?.sync_all()
+    })();
+    if outcome.is_err() {
+        // What is left of a full disk's attempt would keep it full; the first error is the one to tell.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    outcome
+}
+
+pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Removes older checkpoints and what killed trainers left half written.
+fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("step-") || name.starts_with(".partial-"));
+        if is_ours && entry.path() != keep {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

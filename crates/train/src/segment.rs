@@ -1,0 +1,227 @@
+//! The loop: one order from its first step to its last event.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use data::DataError;
+use models::BindError;
+use spec::{Order, SegmentSpec, Spent, TrainerEvent};
+use tch::Device;
+use torch_ext::TorchError;
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::evaluate::evaluate;
+use crate::examples::Examples;
+use crate::feed::Feed;
+use crate::learner::Learner;
+use crate::record::{Record, RecordError};
+use crate::stop::Stop;
+use crate::window::{Reading, Window};
+
+/// Steps between two looks at the losses, which are also those between two progress events.
+const WINDOW: u64 = 50;
+
+/// Longest time between two looks, for steps that are slow.
+const WINDOW_TIME: Duration = Duration::from_secs(5);
+
+/// What a lost trainer has to repeat at most.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint. Returns the
+/// last event (finished, diverged or interrupted), which is not written yet.
+///
+/// # Errors
+/// What keeps the segment from being trained. libtorch's other failures panic.
+pub fn train_segment(
+    order: &Order,
+    kept: &mut Option<Examples>,
+    device: Device,
+    stop: &Stop,
+    record: &mut Record<'_>,
+    complain: &mut dyn FnMut(&CheckpointError),
+) -> Result<TrainerEvent, SegmentError> {
+    let segment = &order.segment;
+    let learner = Learner::new(&segment.recipe, device)?;
+    let done = start_state(order, &learner, complain)?;
+    let examples = Examples::reopen(kept, &segment.recipe, &order.cache, device)?;
+    record.write(TrainerEvent::Started { step: done })?;
+    let feed = Feed::start(examples, &segment.recipe, done..segment.end, device);
+    let now = Instant::now();
+    let mut attempt = Attempt {
+        order,
+        learner,
+        examples,
+        record,
+        window: Window::default(),
+        done,
+        spent: Spent::default(),
+        started: now,
+        window_started: now,
+        saved: now,
+    };
+    match attempt.train(feed, stop)? {
+        ControlFlow::Break(last) => Ok(last),
+        ControlFlow::Continue(()) => attempt.finish(),
+    }
+}
+
+/// Puts the learner where this attempt begins, and returns how many steps are behind it.
+fn start_state(
+    order: &Order,
+    learner: &Learner,
+    complain: &mut dyn FnMut(&CheckpointError),
+) -> Result<u64, CheckpointError> {
+    if let Some(own) = checkpoint::load_newest(&order.checkpoints, &learner.flat, complain)? {
+        return Ok(own.step);
+    }
+    if let Some(parent) = &order.parent_checkpoints {
+        checkpoint::load_parent(parent, &learner.flat, order.segment.start)?;
+    }
+    Ok(order.segment.start)
+}
+
+/// One execution of a segment.
+struct Attempt<'a, 'b> {
+    order: &'a Order,
+    learner: Learner,
+    examples: &'a Examples,
+    record: &'a mut Record<'b>,
+    window: Window,
+    /// Finished steps, counted from the beginning of the trial.
+    done: u64,
+    spent: Spent,
+    started: Instant,
+    window_started: Instant,
+    /// When the last checkpoint was written.
+    saved: Instant,
+}
+
+/// Whether the attempt goes on; a break holds its last event.
+type Outcome = Result<ControlFlow<TrainerEvent>, SegmentError>;
+
+impl Attempt<'_, '_> {
+    fn train(&mut self, mut feed: Feed<'_>, stop: &Stop) -> Outcome {
+        let order = self.order;
+        let segment = &order.segment;
+        while self.done < segment.end {
+            if stop.is_requested() {
+                return self.interrupt();
+            }
+            let waiting = Instant::now();
+            let batch = feed.batch(self.done)?;
+            self.spent.data_s += waiting.elapsed().as_secs_f64();
+            let measured =
+                self.learner.step(&batch, self.done, segment.learning_rate(self.done))?;
+            self.window.push(measured);
+            self.done += 1;
+            self.spent.steps += 1;
+
+            let evaluates = self.done < segment.end && segment.evaluates_after(self.done);
+            let saves = self.done < segment.end && self.saved.elapsed() >= CHECKPOINT_TIME;
+            let looks =
+                self.done.is_multiple_of(WINDOW) || self.window_started.elapsed() >= WINDOW_TIME;
+            if (looks || evaluates || saves)
+                && let ControlFlow::Break(last) = self.look(segment)?
+            {
+                return Ok(ControlFlow::Break(last));
+            }
+            if evaluates && let ControlFlow::Break(last) = self.evaluate()? {
+                return Ok(ControlFlow::Break(last));
+            }
+            if saves {
+                self.save()?;
+            }
+        }
+        self.look(segment)
+    }
+
+    /// Reads the window: progress, or the step at which training went wrong.
+    fn look(&mut self, segment: &SegmentSpec) -> Outcome {
+        let steps = self.window.len() as u64;
+        match self.window.take() {
+            Reading::Empty => {}
+            Reading::NotFinite { place } => {
+                return Ok(self.diverged(self.done - steps + place as u64));
+            }
+            Reading::Means { loss, gradient_norm } => {
+                let examples = (steps * u64::from(segment.recipe.train.batch)) as f64;
+                self.record.write(TrainerEvent::Progress {
+                    step: self.done,
+                    train_loss: loss,
+                    gradient_norm,
+                    learning_rate: segment.learning_rate(self.done - 1),
+                    examples_per_s: examples / self.window_started.elapsed().as_secs_f64(),
+                })?;
+            }
+        }
+        self.window_started = Instant::now();
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn evaluate(&mut self) -> Outcome {
+        let metrics = evaluate(&self.learner, &self.examples.validation)?;
+        if metrics.values().any(|value| !value.is_finite()) {
+            return Ok(self.diverged(self.done));
+        }
+        self.record.write(TrainerEvent::Evaluated { step: self.done, metrics })?;
+        self.window_started = Instant::now();
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn save(&mut self) -> Result<(), SegmentError> {
+        let saved = checkpoint::save(
+            &self.order.checkpoints,
+            &self.learner.flat,
+            self.order.segment_id,
+            self.done,
+        )?;
+        let (digest, bytes) = (saved.digest, saved.bytes);
+        self.record.write(TrainerEvent::Checkpointed { step: self.done, digest, bytes })?;
+        self.saved = Instant::now();
+        self.window_started = Instant::now();
+        Ok(())
+    }
+
+    fn interrupt(&mut self) -> Outcome {
+        let order = self.order;
+        if let ControlFlow::Break(last) = self.look(&order.segment)? {
+            return Ok(ControlFlow::Break(last));
+        }
+        // Without a step, the state is still what this attempt was started from.
+        if self.spent.steps > 0 {
+            self.save()?;
+        }
+        Ok(ControlFlow::Break(TrainerEvent::Interrupted { step: self.done, spent: self.spent() }))
+    }
+
+    /// Evaluation before the checkpoint: a model whose last update broke it must not be a parent.
+    fn finish(mut self) -> Result<TrainerEvent, SegmentError> {
+        if let ControlFlow::Break(last) = self.evaluate()? {
+            return Ok(last);
+        }
+        self.save()?;
+        Ok(TrainerEvent::Finished { step: self.done, spent: self.spent() })
+    }
+
+    fn diverged(&self, step: u64) -> ControlFlow<TrainerEvent> {
+        ControlFlow::Break(TrainerEvent::Diverged { step, spent: self.spent() })
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { device_s: self.started.elapsed().as_secs_f64(), ..self.spent }
+    }
+}
