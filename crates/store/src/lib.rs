@@ -1,1 +1,45 @@
+//! What was planned, what happened and what it cost, in one SQLite file. The only crate with SQL.
+//!
+//! One process writes (see [`WriterLock`]); any number may read meanwhile, with sqlite3 too. Every
+//! function is one transaction: when it has returned, what it was given survives the death of the
+//! process. Nothing here decides what to do next, and nothing reads the clock: time is an argument.
+//!
+//! Tables, views and their units are described in docs/store.md.
 
+mod attempt;
+mod convert;
+mod error;
+mod fit;
+mod lock;
+mod measurement;
+mod open;
+mod provenance;
+mod query;
+mod record;
+mod result;
+mod segment;
+mod statement;
+mod sweep;
+mod trial;
+
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod testing;
+
+pub use attempt::{NewAttempt, RunningAttempt};
+pub use error::StoreError;
+pub use fit::{FitRecord, StoredFit};
+pub use lock::{LockError, WriterLock};
+pub use open::{OpenError, Store};
+pub use provenance::Provenance;
+pub use query::{QueryError, QueryResult, Value, query};
+pub use record::Report;
+pub use result::{LearningCurve, Spent, TrialResult, TrialState};
+pub use segment::{Checkpoint, SegmentState, SegmentStatus};
+pub use sweep::{StoredSweep, SweepRecord};
+pub use trial::PlannedTrial;
+
+/// A time: seconds since 1970-01-01T00:00:00 UTC, with fractions. In sqlite3,
+/// `datetime(started_at, 'unixepoch')` makes it readable.
+pub type UnixSeconds = f64;

@@ -1,0 +1,262 @@
+//! Opening a store: create it, bring it up to date, or say why not.
+//!
+//! WAL, so that readers and the writer do not wait for each other. `synchronous = normal`: a commit
+//! is in the operating system's hands before it returns, so killing the process loses nothing;
+//! power loss may take the last commits, never the file, and a segment that is thereby pending
+//! again starts from its checkpoint, which is synced. `full` would sync at each commit, and hold
+//! small trials back.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Sqlite, Transaction};
+
+use crate::error::Result;
+
+/// Marks the file as ours: the bytes `isof`, as `pragma application_id` and file(1) show them.
+const APPLICATION_ID: i64 = 0x6973_6f66;
+
+/// The step at index n brings a store from `user_version` n to n + 1. Steps are added, never edited.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_store.sql")];
+
+/// An open store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) pool: SqlitePool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("no store at `{0}`; `isoflop sweep` makes one")]
+    Missing(PathBuf),
+    #[error("failed to create the folder of the store `{path}`")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("`{0}` is not an isoflop store, or is damaged; move it away or name another file")]
+    NotAStore(PathBuf),
+    #[error(
+        "the store `{path}` is of version {found}, this isoflop knows up to {known}: use a newer isoflop"
+    )]
+    Newer { path: PathBuf, found: usize, known: usize },
+    #[error(
+        "the store `{path}` is of version {found}, this isoflop reads {known}: `isoflop sweep` brings it up to date"
+    )]
+    Older { path: PathBuf, found: usize, known: usize },
+    #[error("failed to open the store `{path}`: {source}")]
+    Sqlite { path: PathBuf, source: sqlx::Error },
+}
+
+impl Store {
+    /// Opens for writing; creates the file and its folders, and brings an older store up to date.
+    /// The caller holds the [`crate::WriterLock`].
+    ///
+    /// # Errors
+    /// A file that is not a store, or one of a newer version; neither is changed.
+    pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+        }
+        let options = options(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .synchronous(SqliteSynchronous::Normal);
+        let store = Self::connect(options, path).await?;
+        let version = store.version(path).await?.unwrap_or(0);
+        store.migrate(version).await.map_err(|source| failure(path, source))?;
+        Ok(store)
+    }
+
+    /// Opens for reading, while another process may be writing.
+    ///
+    /// # Errors
+    /// A file that is missing, not a store, or of another version.
+    pub async fn open_read_only(path: &Path) -> std::result::Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let options = options(path).read_only(true).pragma("query_only", "on");
+        let store = Self::connect(options, path).await?;
+        let path = path.to_owned();
+        match store.version(&path).await? {
+            None => Err(OpenError::NotAStore(path)),
+            Some(found) if found < MIGRATIONS.len() => {
+                Err(OpenError::Older { path, found, known: MIGRATIONS.len() })
+            }
+            Some(_) => Ok(store),
+        }
+    }
+
+    /// Waits for what is under way and closes; the last one out folds the WAL into the file.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    /// A transaction that holds the write lock from its first statement on, so that what it reads
+    /// stays true until it commits.
+    pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.pool.begin_with("begin immediate").await?)
+    }
+
+    async fn connect(
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> std::result::Result<Self, OpenError> {
+        // One connection, kept for good: SQLite has one writer anyway, and its caches stay warm.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let pool = pool.connect_with(options).await.map_err(|source| failure(path, source))?;
+        Ok(Self { pool })
+    }
+
+    /// The version of this store; None for a file that nothing was written to yet.
+    async fn version(&self, path: &Path) -> std::result::Result<Option<usize>, OpenError> {
+        let (application, version, n_tables): (i64, i64, i64) = sqlx::query_as(
+            "select application_id, user_version, (select count(*) from sqlite_schema)
+             from pragma_application_id, pragma_user_version",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|source| failure(path, source))?;
+        if application == 0 && n_tables == 0 {
+            return Ok(None);
+        }
+        let (path, known) = (path.to_owned(), MIGRATIONS.len());
+        match usize::try_from(version) {
+            Ok(found) if application == APPLICATION_ID && found > known => {
+                Err(OpenError::Newer { path, found, known })
+            }
+            Ok(found) if application == APPLICATION_ID && found > 0 => Ok(Some(found)),
+            Ok(_) | Err(_) => Err(OpenError::NotAStore(path)),
+        }
+    }
+
+    async fn migrate(&self, version: usize) -> std::result::Result<(), sqlx::Error> {
+        sqlx::query("pragma journal_mode = wal").fetch_all(&self.pool).await?;
+        for (done, step) in MIGRATIONS.iter().enumerate().skip(version) {
+            let mut tx = self.pool.begin_with("begin immediate").await?;
+            sqlx::raw_sql(*step).execute(&mut *tx).await?;
+            let marks = format!(
+                "pragma application_id = {APPLICATION_ID}; pragma user_version = {}",
+                done + 1
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// What reading and writing have in common.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::from_secs(30))
+        .pragma("cache_size", "-65536") // 64 MiB
+        .row_buffer_size(1024)
+        .disable_statement_logging()
+}
+
+/// SQLite's codes 11 (corrupt) and 26 (not a database) mean the file; the rest speak for themselves.
+fn failure(path: &Path, source: sqlx::Error) -> OpenError {
+    let code = source.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        Some("11" | "26") => OpenError::NotAStore(path.to_owned()),
+        _ => OpenError::Sqlite { path: path.to_owned(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{empty_store, planned_store};
+
+    #[tokio::test]
+    async fn a_store_is_made_with_its_folders_and_opens_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/store.db");
+        Store::open(&path).await.unwrap().close().await;
+        Store::open(&path).await.unwrap().close().await;
+        let store = Store::open_read_only(&path).await.unwrap();
+        assert_eq!(store.version(&path).await.unwrap(), Some(MIGRATIONS.len()));
+    }
+
+    #[tokio::test]
+    async fn a_missing_store_is_not_made_by_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.db");
+        let message = Store::open_read_only(&path).await.unwrap_err().to_string();
+        assert!(message.contains("none.db") && message.contains("isoflop sweep"), "{message}");
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_store_is_refused_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("text.db");
+        std::fs::write(&text, "certainly not a database\n".repeat(100)).unwrap();
+        let foreign = folder.path().join("foreign.db");
+        let options = SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql("create table theirs (x)").execute(&pool).await.unwrap();
+        pool.close().await;
+        for path in [text, foreign] {
+            let before = std::fs::read(&path).unwrap();
+            for result in [Store::open(&path).await, Store::open_read_only(&path).await] {
+                let error = result.unwrap_err();
+                assert!(matches!(&error, OpenError::NotAStore(named) if *named == path), "{error}");
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_store_is_named() {
+        let (test, _) = planned_store().await;
+        test.store.close().await;
+        let mut bytes = std::fs::read(&test.path).unwrap();
+        bytes[100..4096].fill(0xff); // the schema's page
+        std::fs::write(&test.path, bytes).unwrap();
+        let error = Store::open(&test.path).await.unwrap_err();
+        assert!(matches!(&error, OpenError::NotAStore(path) if *path == test.path), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_store_of_a_newer_version_is_left_alone() {
+        let test = empty_store().await;
+        sqlx::raw_sql("pragma user_version = 99").execute(&test.store.pool).await.unwrap();
+        for result in [Store::open(&test.path).await, Store::open_read_only(&test.path).await] {
+            let message = result.unwrap_err().to_string();
+            assert!(
+                message.contains("version 99") && message.contains("newer isoflop"),
+                "{message}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_becomes_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.db");
+        std::fs::write(&path, "").unwrap();
+        let refused = Store::open_read_only(&path).await.unwrap_err();
+        assert!(matches!(refused, OpenError::NotAStore(_)), "{refused}");
+        Store::open(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn readers_do_not_wait_for_a_writer() {
+        let (test, plan) = planned_store().await;
+        let mut writing = test.store.write().await.unwrap();
+        sqlx::query("update segment set state = 'running'").execute(&mut *writing).await.unwrap();
+        let reader = Store::open_read_only(&test.path).await.unwrap();
+        let reading = tokio::time::timeout(Duration::from_secs(5), reader.trial_results("small"));
+        let results = reading.await.expect("reading waits").unwrap();
+        assert_eq!(results.len(), plan.trials.len());
+        assert!(results.iter().all(|row| row.state == crate::TrialState::Pending));
+        writing.rollback().await.unwrap();
+    }
+}

@@ -1,0 +1,286 @@
+//! Views `trial_result`, `learning_curve` and `sweep_spent`: what a sweep found and what it cost.
+
+use spec::TrialId;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::Store;
+use crate::convert::unsigned;
+use crate::error::{Result, StoreError};
+
+/// One row of the view `trial_result`. What is missing is None.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialResult {
+    pub sweep: String,
+    pub trial_id: TrialId,
+    pub family: String,
+    pub shape: String,
+    /// N.
+    pub params: u64,
+    /// D.
+    pub unique_examples: u64,
+    pub examples_seen: u64,
+    pub steps: u64,
+    /// C: FLOPs of the trial trained alone.
+    pub train_flops: f64,
+    /// Peak rate.
+    pub learning_rate: f64,
+    pub seed: u64,
+    pub state: TrialState,
+    /// Mean validation loss after the last step, nats.
+    pub val_loss: Option<f64>,
+    /// Share of validation examples that are misclassified after the last step, in [0, 1].
+    pub val_error: Option<f64>,
+    /// Seconds on the device that the trial would have taken alone; of a finished or diverged one.
+    pub device_s: Option<f64>,
+}
+
+/// Where a trial stands: diverged or failed as soon as one of its segments is, else what its leaf is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialState {
+    Pending,
+    Running,
+    Finished,
+    Diverged,
+    Failed,
+}
+
+/// One metric of one trial over its whole chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearningCurve {
+    pub trial_id: TrialId,
+    /// Step, counted from the beginning of the trial, and finite value; by step.
+    pub points: Vec<(u64, f64)>,
+}
+
+/// What all attempts at a sweep's segments used: lost ones too, shared segments once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    pub attempts: u64,
+    pub train_flops: f64,
+    /// Without lost and failed attempts, which could not report theirs.
+    pub device_s: f64,
+}
+
+impl Store {
+    /// The results of a sweep's trials, in the plan's order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn trial_results(&self, sweep: &str) -> Result<Vec<TrialResult>> {
+        let rows = sqlx::query(
+            "select trial_result.* from trial_result join sweep_trial using (sweep, trial_id)
+             where sweep = ?1 order by sweep_trial.position",
+        );
+        rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The course of one metric in every trial of a sweep that has it, in the plan's order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn learning_curves(&self, sweep: &str, metric: &str) -> Result<Vec<LearningCurve>> {
+        let rows = sqlx::query(
+            "select trial_id, step, value
+             from learning_curve join sweep_trial using (sweep, trial_id)
+             where sweep = ?1 and metric = ?2 and value is not null
+             order by sweep_trial.position, step",
+        );
+        let rows = rows.bind(sweep).bind(metric).fetch_all(&self.pool).await?;
+        let mut curves: Vec<LearningCurve> = Vec::new();
+        for row in &rows {
+            let trial_id = row.try_get::<&str, _>("trial_id")?.parse()?;
+            let point = (unsigned("step", row.try_get("step")?)?, row.try_get("value")?);
+            match curves.last_mut() {
+                Some(curve) if curve.trial_id == trial_id => curve.points.push(point),
+                Some(_) | None => curves.push(LearningCurve { trial_id, points: vec![point] }),
+            }
+        }
+        Ok(curves)
+    }
+
+    /// What a sweep has used so far.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn spent(&self, sweep: &str) -> Result<Spent> {
+        let row =
+            sqlx::query("select attempts, train_flops, device_s from sweep_spent where sweep = ?1");
+        let Some(row) = row.bind(sweep).fetch_optional(&self.pool).await? else {
+            return Ok(Spent::default());
+        };
+        Ok(Spent {
+            attempts: unsigned("attempts", row.try_get("attempts")?)?,
+            train_flops: row.try_get("train_flops")?,
+            device_s: row.try_get("device_s")?,
+        })
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<TrialResult> {
+    let count = |what| unsigned(what, row.try_get(what)?);
+    Ok(TrialResult {
+        sweep: row.try_get("sweep")?,
+        trial_id: row.try_get::<&str, _>("trial_id")?.parse()?,
+        family: row.try_get("family")?,
+        shape: row.try_get("shape")?,
+        params: count("params")?,
+        unique_examples: count("unique_examples")?,
+        examples_seen: count("examples_seen")?,
+        steps: count("steps")?,
+        train_flops: row.try_get("train_flops")?,
+        learning_rate: row.try_get("learning_rate")?,
+        seed: count("seed")?,
+        state: TrialState::read(row.try_get("state")?)?,
+        val_loss: row.try_get("val_loss")?,
+        val_error: row.try_get("val_error")?,
+        device_s: row.try_get("device_s")?,
+    })
+}
+
+impl TrialState {
+    /// The word that the view has for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn read(word: &str) -> Result<Self> {
+        [Self::Pending, Self::Running, Self::Finished, Self::Diverged, Self::Failed]
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or_else(|| StoreError::Unexpected { what: "state", value: word.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spec::{Spent as Used, TrainerEvent};
+
+    use super::*;
+    use crate::Report;
+    use crate::testing::{TestStore, evaluated, planned_store, progress};
+
+    async fn states(test: &TestStore) -> Vec<TrialState> {
+        let results = test.store.trial_results("small").await.unwrap();
+        results.iter().map(|row| row.state).collect()
+    }
+
+    #[tokio::test]
+    async fn a_trial_is_what_its_leaf_is() {
+        use TrialState::{Finished, Pending, Running};
+        let (test, plan) = planned_store().await;
+        assert_eq!(states(&test).await, [Pending, Pending]);
+        test.begin(plan.id(0)).await;
+        assert_eq!(states(&test).await, [Pending, Pending]);
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        test.begin(plan.id(1)).await;
+        assert_eq!(states(&test).await, [Running, Pending]);
+        test.finish(&plan.segments[1], 0.8, 2.0).await;
+        assert_eq!(states(&test).await, [Finished, Pending]);
+    }
+
+    #[tokio::test]
+    async fn a_finished_trial_has_its_leafs_metrics_and_its_whole_chains_time() {
+        let (test, plan) = planned_store().await;
+        for (segment, (loss, seconds)) in
+            plan.segments.iter().zip([(1.0, 5.0), (0.8, 2.0), (0.9, 7.0), (0.6, 3.0)])
+        {
+            test.finish(segment, loss, seconds).await;
+        }
+        let results = test.store.trial_results("small").await.unwrap();
+        let found = |row: &TrialResult| (row.val_loss, row.val_error, row.device_s);
+        assert_eq!(found(&results[0]), (Some(0.8), Some(0.2), Some(7.0)));
+        assert_eq!(found(&results[1]), (Some(0.6), Some(0.15), Some(15.0)));
+        let spec = &plan.trials[1].spec;
+        assert_eq!(results[1].trial_id, spec.id());
+        assert_eq!(results[1].train_flops, spec.train_flops());
+        assert_eq!((results[1].examples_seen, results[1].shape.as_str()), (200 * 64, "mu"));
+        let spent = test.store.spent("small").await.unwrap();
+        let planned: f64 = plan.segments.iter().map(spec::SegmentSpec::train_flops).sum();
+        let expected = Spent { attempts: 4, train_flops: planned, device_s: 17.0 };
+        assert_eq!(spent, expected);
+    }
+
+    #[tokio::test]
+    async fn a_diverged_or_failed_ancestor_decides() {
+        let (test, plan) = planned_store().await;
+        let id = plan.id(0);
+        let attempt = test.begin(id).await;
+        let spent = Used { steps: 30, device_s: 1.5, data_s: 0.0 };
+        let diverged = TrainerEvent::Diverged { step: 30, spent };
+        assert!(test.store.record(id, attempt, &diverged, 3.0).await.unwrap());
+        assert_eq!(states(&test).await, [TrialState::Diverged; 2]);
+        let results = test.store.trial_results("small").await.unwrap();
+        assert_eq!((results[0].val_loss, results[0].device_s), (None, Some(1.5)));
+
+        let (test, plan) = planned_store().await;
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        let attempt = test.begin(plan.id(2)).await;
+        assert!(test.store.fail_segment(plan.id(2), attempt, "lost device", 3.0).await.unwrap());
+        assert_eq!(states(&test).await, [TrialState::Pending, TrialState::Failed]);
+    }
+
+    /// The interrupted part is kept and continued; the lost part was done twice.
+    #[tokio::test]
+    async fn interrupted_time_counts_for_the_trial_and_lost_flops_for_the_sweep() {
+        let (test, plan) = planned_store().await;
+        let id = plan.id(0);
+        let lost = test.begin(id).await;
+        let events = [TrainerEvent::Started { step: 0 }, progress(10, 2.0)];
+        let reports = events.map(|event| Report { segment_id: id, attempt: lost, event });
+        test.store.record_batch(&reports, 2.0).await.unwrap();
+        assert!(test.store.lose_attempt(id, lost, "killed", 2.0).await.unwrap());
+        let part = test.begin(id).await;
+        let spent = Used { steps: 60, device_s: 3.0, data_s: 0.0 };
+        let interrupted = TrainerEvent::Interrupted { step: 60, spent };
+        assert!(test.store.record(id, part, &interrupted, 3.0).await.unwrap());
+        let rest = test.begin(id).await;
+        let spent = Used { steps: 20, device_s: 1.0, data_s: 0.0 };
+        let finished = TrainerEvent::Finished { step: 80, spent };
+        assert!(test.store.record(id, rest, &finished, 3.0).await.unwrap());
+        test.finish(&plan.segments[1], 0.8, 2.0).await;
+        let results = test.store.trial_results("small").await.unwrap();
+        assert_eq!(results[0].device_s, Some(6.0));
+        let spent = test.store.spent("small").await.unwrap();
+        let step_flops = plan.segments[0].recipe.step_flops();
+        assert_eq!(spent.train_flops, (10.0 + 60.0 + 20.0 + 20.0) * step_flops);
+    }
+
+    #[tokio::test]
+    async fn a_learning_curve_runs_through_the_whole_chain() {
+        let (test, plan) = planned_store().await;
+        for (segment, loss) in plan.segments.iter().zip([1.0, 0.8, 0.9, 0.6]) {
+            test.finish(segment, loss, 1.0).await;
+        }
+        let curves = test.store.learning_curves("small", "val_loss").await.unwrap();
+        let points: Vec<_> = curves.into_iter().map(|curve| curve.points).collect();
+        assert_eq!(points, [vec![(80, 1.0), (100, 0.8)], vec![(80, 1.0), (160, 0.9), (200, 0.6)]]);
+        assert_eq!(test.store.learning_curves("small", "nothing").await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn values_come_back_bit_for_bit() {
+        let (test, plan) = planned_store().await;
+        let id = plan.id(0);
+        let attempt = test.begin(id).await;
+        let values = [0.1 + 0.2, f64::MIN_POSITIVE, 1e300 / 3.0, 5e-324];
+        for (step, value) in (1..).zip(values) {
+            assert!(test.store.record(id, attempt, &evaluated(step, value), 3.0).await.unwrap());
+        }
+        let curve = test.store.learning_curves("small", "val_loss").await.unwrap().remove(0);
+        assert!(
+            curve
+                .points
+                .iter()
+                .zip(values)
+                .all(|(point, value)| point.1.to_bits() == value.to_bits())
+        );
+        assert_eq!(curve.points.len(), values.len());
+    }
+}

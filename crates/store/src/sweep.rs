@@ -1,0 +1,171 @@
+//! Table `sweep`: one row per grid file. Saving a plan starts here.
+
+use spec::SegmentSpec;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use crate::error::Result;
+use crate::trial::PlannedTrial;
+use crate::{Store, UnixSeconds, segment, trial};
+
+/// A sweep to be saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepRecord {
+    pub name: String,
+    /// The sweep file's own text.
+    pub source: String,
+    /// JSON of the resolved spec, overrides applied.
+    pub spec: String,
+}
+
+/// A sweep as it stands in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSweep {
+    pub record: SweepRecord,
+    pub created_at: UnixSeconds,
+    /// When it was last saved.
+    pub updated_at: UnixSeconds,
+}
+
+impl Store {
+    /// Saves a plan: the sweep, its trials in this order, and the segments that they need. What is
+    /// known already keeps its state, so saving the same plan again changes nothing but the time. A
+    /// plan that differs replaces the sweep's membership; segments of the old one stay.
+    ///
+    /// # Errors
+    /// A trial without segments, or a chain that names a segment that neither `segments` nor the
+    /// store holds.
+    pub async fn save_sweep(
+        &self,
+        sweep: &SweepRecord,
+        trials: &[PlannedTrial],
+        segments: &[SegmentSpec],
+        now: UnixSeconds,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        upsert(&mut tx, sweep, now).await?;
+        segment::insert_missing(&mut tx, segments).await?;
+        trial::replace_members(&mut tx, &sweep.name, trials).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// All sweeps, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sweeps(&self) -> Result<Vec<StoredSweep>> {
+        let rows = sqlx::query(
+            "select name, created_at, updated_at, source, spec from sweep order by created_at, name",
+        );
+        rows.fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The sweep of this name, if there is one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sweep(&self, name: &str) -> Result<Option<StoredSweep>> {
+        let row = sqlx::query(
+            "select name, created_at, updated_at, source, spec from sweep where name = ?1",
+        );
+        row.bind(name).fetch_optional(&self.pool).await?.as_ref().map(read).transpose()
+    }
+}
+
+async fn upsert(conn: &mut SqliteConnection, sweep: &SweepRecord, now: UnixSeconds) -> Result<()> {
+    sqlx::query(
+        "insert into sweep (name, created_at, updated_at, source, spec)
+         values (?1, ?2, ?2, ?3, ?4)
+         on conflict (name) do update
+         set updated_at = excluded.updated_at, source = excluded.source, spec = excluded.spec",
+    )
+    .bind(&sweep.name)
+    .bind(now)
+    .bind(&sweep.source)
+    .bind(&sweep.spec)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+fn read(row: &SqliteRow) -> Result<StoredSweep> {
+    let record = SweepRecord {
+        name: row.try_get("name")?,
+        source: row.try_get("source")?,
+        spec: row.try_get("spec")?,
+    };
+    let (created_at, updated_at) = (row.try_get("created_at")?, row.try_get("updated_at")?);
+    Ok(StoredSweep { record, created_at, updated_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{empty_store, planned_store, sweep, two_trials};
+    use crate::{SegmentState, StoreError, Value};
+
+    #[tokio::test]
+    async fn saving_a_plan_again_changes_nothing_but_the_time() {
+        let (test, plan) = planned_store().await;
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        let before = test.store.segment_states("small").await.unwrap();
+        test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 9.0).await.unwrap();
+        assert_eq!(test.store.segment_states("small").await.unwrap(), before);
+        let stored = test.store.sweep("small").await.unwrap().unwrap();
+        assert_eq!((stored.created_at, stored.updated_at), (1.0, 9.0));
+        assert_eq!(test.store.sweeps().await.unwrap(), [stored]);
+        assert_eq!(test.value("select count(*) from trial").await, Value::Integer(2));
+    }
+
+    #[tokio::test]
+    async fn a_changed_plan_replaces_the_members_and_keeps_what_was_trained() {
+        let (test, plan) = planned_store().await;
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        test.store
+            .save_sweep(&sweep("small"), &plan.trials[1..], &plan.segments, 2.0)
+            .await
+            .unwrap();
+        let results = test.store.trial_results("small").await.unwrap();
+        assert_eq!(results.iter().map(|row| row.steps).collect::<Vec<_>>(), [200]);
+        let states = test.store.segment_states("small").await.unwrap();
+        let n_finished = states.iter().filter(|row| row.state == SegmentState::Finished).count();
+        assert_eq!((states.len(), n_finished), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn two_sweeps_share_a_trial_and_its_segments() {
+        let (test, plan) = planned_store().await;
+        test.store
+            .save_sweep(&sweep("other"), &plan.trials[..1], &plan.segments, 2.0)
+            .await
+            .unwrap();
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        test.finish(&plan.segments[1], 0.8, 2.0).await;
+        let [small, other] = ["small", "other"];
+        let small = test.store.trial_results(small).await.unwrap().remove(0);
+        let other = test.store.trial_results(other).await.unwrap().remove(0);
+        assert_eq!((small.trial_id, small.val_loss), (other.trial_id, other.val_loss));
+        assert_eq!(other.val_loss, Some(0.8));
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_does_not_hold_together_is_refused_whole() {
+        let test = empty_store().await;
+        let mut plan = two_trials(0);
+        let missing =
+            test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments[..3], 1.0).await;
+        assert!(matches!(missing, Err(StoreError::Sqlite(_))), "{missing:?}");
+        plan.trials[1].chain.clear();
+        let empty = test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments, 1.0).await;
+        assert!(matches!(empty, Err(StoreError::EmptyChain(_))), "{empty:?}");
+        assert_eq!(test.store.sweeps().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_seed_beyond_sqlites_integers_is_refused_by_name() {
+        let test = empty_store().await;
+        let plan = two_trials(u64::MAX);
+        let result = test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments, 1.0).await;
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("seed = 18446744073709551615"), "{message}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Builders for this crate's tests.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use spec::{
+    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Optimiser, Pool,
+    Positions, Precision, ProceduralSpec, Recipe, Schedule, SegmentId, SegmentKind, SegmentSpec,
+    Spent, TrainSpec, TrainerEvent, TrialSpec, VitSpec, WeightDecay,
+};
+use tempfile::TempDir;
+
+use crate::{NewAttempt, PlannedTrial, Store, SweepRecord};
+
+pub(crate) struct TestStore {
+    pub store: Store,
+    pub path: PathBuf,
+    _folder: TempDir,
+}
+
+pub(crate) async fn empty_store() -> TestStore {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path).await.unwrap();
+    TestStore { store, path, _folder: folder }
+}
+
+/// A store with the sweep `small` of [`two_trials`].
+pub(crate) async fn planned_store() -> (TestStore, Plan) {
+    let test = empty_store().await;
+    let plan = two_trials(0);
+    test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 1.0).await.unwrap();
+    (test, plan)
+}
+
+pub(crate) fn sweep(name: &str) -> SweepRecord {
+    SweepRecord { name: name.into(), source: format!("name = \"{name}\""), spec: "{}".into() }
+}
+
+pub(crate) struct Plan {
+    pub trials: Vec<PlannedTrial>,
+    pub segments: Vec<SegmentSpec>,
+}
+
+impl Plan {
+    pub fn id(&self, segment: usize) -> SegmentId {
+        self.segments[segment].id()
+    }
+}
+
+/// Two lengths over one trunk. Segments: 0 trunk to 80, 1 its cooldown to 100 (trial 0), 2 trunk
+/// to 160, 3 its cooldown to 200 (trial 1).
+pub(crate) fn two_trials(seed: u64) -> Plan {
+    let recipe = recipe(seed);
+    let segment = |parent: Option<&SegmentSpec>, kind, end| SegmentSpec {
+        parent: parent.map(SegmentSpec::id),
+        recipe: recipe.clone(),
+        kind,
+        start: parent.map_or(0, |parent| parent.end),
+        end,
+    };
+    let trunk = segment(None, SegmentKind::Trunk, 80);
+    let short = segment(Some(&trunk), SegmentKind::Cooldown, 100);
+    let longer = segment(Some(&trunk), SegmentKind::Trunk, 160);
+    let long = segment(Some(&longer), SegmentKind::Cooldown, 200);
+    let trial = |steps, cooldown, chain: &[&SegmentSpec]| PlannedTrial {
+        spec: TrialSpec { recipe: recipe.clone(), steps, cooldown },
+        chain: chain.iter().map(|segment| segment.id()).collect(),
+    };
+    let trials = vec![
+        trial(100, 20, &[&trunk, &short]), //
+        trial(200, 40, &[&trunk, &longer, &long]),
+    ];
+    Plan { trials, segments: vec![trunk, short, longer, long] }
+}
+
+fn recipe(seed: u64) -> Recipe {
+    Recipe {
+        format: FORMAT,
+        data: DataSpec::Procedural(ProceduralSpec {
+            resolution: 32,
+            classes: 10,
+            difficulty: 1.0,
+            seed: 0,
+        }),
+        unique_examples: 1000,
+        model: ModelSpec::Vit(VitSpec {
+            shape: NamedShape::published("mu").unwrap(),
+            patch: 4,
+            resolution: 32,
+            classes: 10,
+            pool: Pool::Gap,
+            positions: Positions::Learned,
+        }),
+        train: TrainSpec {
+            batch: 64,
+            optimiser: Optimiser::Adamw(AdamW::default()),
+            learning_rate: 1e-3,
+            weight_decay: WeightDecay { body: 0.1, head: 0.1 },
+            clip: Some(1.0),
+            schedule: Schedule { decay: Decay::Constant, warmup: 10 },
+            augmentation: Augmentation::default(),
+            precision: Precision::F32,
+        },
+        eval: EvalSpec { examples: 100, every: None },
+        seed,
+    }
+}
+
+pub(crate) fn on_cpu() -> NewAttempt {
+    NewAttempt { device: "cpu".into(), device_name: "a processor".into(), threads: 1, pid: 42 }
+}
+
+pub(crate) fn progress(step: u64, train_loss: f64) -> TrainerEvent {
+    TrainerEvent::Progress {
+        step,
+        train_loss,
+        gradient_norm: 1.0,
+        learning_rate: 1e-3,
+        examples_per_s: 100.0,
+    }
+}
+
+pub(crate) fn evaluated(step: u64, val_loss: f64) -> TrainerEvent {
+    let metrics =
+        BTreeMap::from([("val_loss".into(), val_loss), ("val_error".into(), val_loss / 4.0)]);
+    TrainerEvent::Evaluated { step, metrics }
+}
+
+pub(crate) fn finished(step: u64, steps: u64, device_s: f64) -> TrainerEvent {
+    TrainerEvent::Finished { step, spent: Spent { steps, device_s, data_s: 0.1 } }
+}
+
+impl TestStore {
+    /// Runs a segment from its first step to its last.
+    pub async fn finish(&self, segment: &SegmentSpec, val_loss: f64, device_s: f64) {
+        let (store, id) = (&self.store, segment.id());
+        let fence = store.begin_attempt(id, &on_cpu(), 2.0).await.unwrap();
+        let started = TrainerEvent::Started { step: segment.start };
+        let last = finished(segment.end, segment.steps(), device_s);
+        for event in [started, evaluated(segment.end, val_loss), last] {
+            assert!(store.record(id, fence, &event, 3.0).await.unwrap());
+        }
+    }
+
+    pub async fn begin(&self, segment: SegmentId) -> u32 {
+        self.store.begin_attempt(segment, &on_cpu(), 2.0).await.unwrap()
+    }
+
+    /// One value from a query that answers one.
+    pub async fn value(&self, sql: &str) -> crate::Value {
+        crate::query(&self.path, sql).await.unwrap().rows[0][0].clone()
+    }
+}

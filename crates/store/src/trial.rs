@@ -1,0 +1,157 @@
+//! Tables `trial`, `sweep_trial` and `trial_segment`: the points of a sweep and the chain of segments
+//! that makes each of them.
+
+use spec::{Id, SegmentId, TrialSpec, canonical_json};
+use sqlx::{QueryBuilder, SqliteConnection};
+
+use crate::convert::signed;
+use crate::error::{Result, StoreError};
+
+/// A trial and the segments that it consists of, from initialisation to its leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTrial {
+    pub spec: TrialSpec,
+    pub chain: Vec<SegmentId>,
+}
+
+/// Rows per insert: enough that the call costs little beside the rows, and 14 columns stay far
+/// below SQLite's 32766 parameters.
+const ROWS: usize = 200;
+
+struct TrialRow {
+    trial_id: String,
+    family: &'static str,
+    shape: String,
+    params: i64,
+    unique_examples: i64,
+    examples_seen: i64,
+    steps: i64,
+    train_flops: f64,
+    learning_rate: f64,
+    seed: i64,
+    spec: String,
+}
+
+/// One trial of a sweep: its own columns, its place, and its chain.
+struct Member {
+    trial: TrialRow,
+    position: i64,
+    leaf: String,
+    chain: Vec<String>,
+}
+
+/// Makes `trials` the sweep's trials, in this order.
+pub(crate) async fn replace_members(
+    conn: &mut SqliteConnection,
+    sweep: &str,
+    trials: &[PlannedTrial],
+) -> Result<()> {
+    sqlx::query("delete from trial_segment where sweep = ?1")
+        .bind(sweep)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("delete from sweep_trial where sweep = ?1").bind(sweep).execute(&mut *conn).await?;
+    for (part, trials) in trials.chunks(ROWS).enumerate() {
+        let members: Vec<_> = trials
+            .iter()
+            .zip(part * ROWS..)
+            .map(|(trial, position)| Member::of(trial, position))
+            .collect::<Result<_>>()?;
+        insert_trials(conn, &members).await?;
+        insert_members(conn, sweep, &members).await?;
+        insert_chains(conn, sweep, &members).await?;
+    }
+    Ok(())
+}
+
+impl Member {
+    fn of(planned: &PlannedTrial, position: usize) -> Result<Self> {
+        let trial = TrialRow::of(&planned.spec)?;
+        let leaf = planned.chain.last().ok_or_else(|| StoreError::EmptyChain(planned.spec.id()))?;
+        Ok(Self {
+            trial,
+            position: signed("position", position as u64)?,
+            leaf: leaf.to_string(),
+            chain: planned.chain.iter().map(SegmentId::to_string).collect(),
+        })
+    }
+}
+
+impl TrialRow {
+    fn of(trial: &TrialSpec) -> Result<Self> {
+        let recipe = &trial.recipe;
+        let spec = canonical_json(trial);
+        Ok(Self {
+            trial_id: Id::of_canonical(&spec).to_string(),
+            family: recipe.model.family(),
+            shape: recipe.model.shape().name.clone(),
+            params: signed("params", recipe.model.params())?,
+            unique_examples: signed("unique_examples", recipe.unique_examples)?,
+            examples_seen: signed("examples_seen", trial.examples_seen())?,
+            steps: signed("steps", trial.steps)?,
+            train_flops: trial.train_flops(),
+            learning_rate: recipe.train.learning_rate,
+            seed: signed("seed", recipe.seed)?,
+            spec,
+        })
+    }
+}
+
+/// A trial that another sweep brought is left as it is: the id is a hash of all that is in the row.
+async fn insert_trials(conn: &mut SqliteConnection, members: &[Member]) -> Result<()> {
+    let mut insert = QueryBuilder::new(
+        "insert into trial (trial_id, family, shape, params, unique_examples, examples_seen, steps,
+                            train_flops, learning_rate, seed, spec) ",
+    );
+    insert.push_values(members, |mut row, Member { trial, .. }| {
+        row.push_bind(&trial.trial_id)
+            .push_bind(trial.family)
+            .push_bind(&trial.shape)
+            .push_bind(trial.params)
+            .push_bind(trial.unique_examples)
+            .push_bind(trial.examples_seen)
+            .push_bind(trial.steps)
+            .push_bind(trial.train_flops)
+            .push_bind(trial.learning_rate)
+            .push_bind(trial.seed)
+            .push_bind(&trial.spec);
+    });
+    insert.push(" on conflict (trial_id) do nothing").build().execute(conn).await?;
+    Ok(())
+}
+
+async fn insert_members(
+    conn: &mut SqliteConnection,
+    sweep: &str,
+    members: &[Member],
+) -> Result<()> {
+    let mut insert =
+        QueryBuilder::new("insert into sweep_trial (sweep, trial_id, position, leaf_segment_id) ");
+    insert.push_values(members, |mut row, member| {
+        row.push_bind(sweep)
+            .push_bind(&member.trial.trial_id)
+            .push_bind(member.position)
+            .push_bind(&member.leaf);
+    });
+    insert.build().execute(conn).await?;
+    Ok(())
+}
+
+async fn insert_chains(conn: &mut SqliteConnection, sweep: &str, members: &[Member]) -> Result<()> {
+    let links: Vec<_> = members
+        .iter()
+        .flat_map(|member| member.chain.iter().zip(0_i64..).map(move |link| (member, link)))
+        .collect();
+    for links in links.chunks(ROWS) {
+        let mut insert =
+            QueryBuilder::new("insert into trial_segment (sweep, trial_id, position, segment_id) ");
+        insert.push_values(links, |mut row, (member, (segment_id, position))| {
+            row.push_bind(sweep)
+                .push_bind(&member.trial.trial_id)
+                .push_bind(position)
+                .push_bind(segment_id);
+        });
+        insert.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
