@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`law`] | what a law is; one file per law |
 //! | [`point`] | points, seed means, the frontier |
-//! | [`fit`] | the estimate, its intervals, its warnings |
+//! | [`mod@fit`], [`warning`] | the estimate and its intervals; what to doubt about it |
+//! | `search` | many starts, one answer |
 //! | `objective`, `minimise`, `start` | Huber on log residuals; its minimum; where to look for it |
 //! | `bootstrap`, `design` | whole clusters drawn again, and what the law then sees |
 
@@ -23,7 +24,7 @@ pub mod point;
 mod random;
 mod search;
 mod start;
-mod warning;
+pub mod warning;
 
 pub use fit::{Fit, FitError, FitOptions, Labels, Prediction, fit};
 pub use law::Law;

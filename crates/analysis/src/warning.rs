@@ -35,9 +35,6 @@ pub enum Code {
     SeveralOptima,
     /// Less than a tenth of the starts reached the best objective.
     StartsDisagree,
-    /// The estimate lies outside its own interval: resamples differ from the data by more than
-    /// chance. On a frontier, they lack some of the best points.
-    IntervalOffCentre,
 }
 
 const POINTS_PER_PARAM: usize = 3;
@@ -61,7 +58,6 @@ pub(crate) fn warnings(fit: &Fit, evidence: &Evidence) -> Vec<Warning> {
         few_clusters(fit, evidence.n_clusters),
         several_optima(evidence),
         starts_disagree(evidence.search),
-        interval_off_centre(fit),
     ]
     .into_iter()
     .flatten()
@@ -155,7 +151,7 @@ fn few_clusters(fit: &Fit, n: usize) -> Option<Warning> {
     let unit = &fit.bootstrap.as_ref()?.unit;
     (n < MIN_CLUSTERS).then(|| Warning {
         code: Code::FewClusters,
-        message: format!("the bootstrap draws from {n} of unit {unit}: intervals are too narrow below {MIN_CLUSTERS}"),
+        message: format!("the bootstrap draws from {n} clusters ({unit}): below {MIN_CLUSTERS} its intervals are too narrow"),
     })
 }
 
@@ -189,18 +185,4 @@ fn starts_disagree(search: &Search) -> Option<Warning> {
             "{at_best} of {n} starts reached the best objective: a better one may have been missed"
         ),
     })
-}
-
-fn interval_off_centre(fit: &Fit) -> Option<Warning> {
-    let mut outside = fit.params.iter().filter(|param| {
-        param.interval.is_some_and(|(low, high)| param.value < low || high < param.value)
-    });
-    let param = outside.next()?;
-    warn(
-        Code::IntervalOffCentre,
-        format!(
-            "the estimate of {} lies outside its interval: resamples lack some of the points that decide it",
-            param.name
-        ),
-    )
 }
