@@ -36,12 +36,14 @@ struct Block {
 impl Vit {
     /// 2010.11929, equations 1 to 4; the pooled mean of 2106.04560 in place of the class token.
     pub(crate) fn forward(&self, images: &Tensor) -> Tensor {
-        let mut x = embed(images, &self.embedding, self.patch);
-        if let Some(token) = &self.class_token {
-            let token = token.expand([images.size()[0], -1, -1], false);
-            x = Tensor::cat(&[token, x], 1);
-        }
-        x = x + &self.positions;
+        let patches = embed(images, &self.embedding, self.patch);
+        let tokens = match &self.class_token {
+            Some(token) => {
+                Tensor::cat(&[token.expand([images.size()[0], -1, -1], false), patches], 1)
+            }
+            None => patches,
+        };
+        let mut x = tokens + &self.positions;
         for block in &self.blocks {
             x = block.forward(x, self.heads);
         }

@@ -66,7 +66,7 @@ fn sincos_positions_are_big_visions() {
             let _ = parameter.tensor.zero_();
         }
         if parameter.name == "head.weight" {
-            let _ = parameter.tensor.copy_(&Tensor::eye_m(7, 8, (Kind::Float, Device::Cpu)));
+            parameter.tensor.copy_(&Tensor::eye_m(7, 8, (Kind::Float, Device::Cpu)));
         }
     }
     let logits = Model::bind(&spec, &parameters)
@@ -82,8 +82,8 @@ fn sincos_positions_are_big_visions() {
             .zip(row)
             .for_each(|(sum, value)| *sum += (value - centre) / (variance + 1e-6).sqrt() / 4.0);
     }
-    for (channel, expected) in mean.iter().take(7).enumerate() {
-        let found = logits.double_value(&[0, channel as i64]);
+    for (channel, expected) in (0..7).zip(mean) {
+        let found = logits.double_value(&[0, channel]);
         assert!((found - expected).abs() < 1e-5, "channel {channel}: {found}, not {expected}");
     }
 }

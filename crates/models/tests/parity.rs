@@ -19,7 +19,7 @@ fn vit(shape: Shape, patch: u32, pool: Pool) -> ModelSpec {
 /// The formula of `golden_timm.py`.
 fn filled(spec: &ModelSpec, kind: Kind) -> Vec<Parameter> {
     let fill = |(n, Parameter { name, tensor }): (usize, Parameter)| {
-        let i = Tensor::arange(tensor.numel() as i64, (Kind::Double, Device::Cpu));
+        let i = Tensor::arange(tensor.numel().cast_signed() as i64, (Kind::Double, Device::Cpu));
         let offset = f64::from(name.contains("norm") && name.ends_with("weight"));
         let values = ((i + 1) * 0.37 + n as f64).sin() * 0.1 + offset;
         Parameter { name, tensor: values.view_as(&tensor).to_kind(kind) }

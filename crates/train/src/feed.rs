@@ -145,3 +145,6 @@ fn cropped(images: &Tensor, crops: &[Crop], augmentation: spec::Augmentation) ->
         Some(columns.view([-1, 1, 1, side])),
     ])
 }
+
+#[cfg(test)]
+mod tests;

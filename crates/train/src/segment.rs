@@ -225,3 +225,6 @@ impl Attempt<'_, '_> {
         Spent { device_s: self.started.elapsed().as_secs_f64(), ..self.spent }
     }
 }
+
+#[cfg(test)]
+mod tests;

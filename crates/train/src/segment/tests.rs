@@ -1,0 +1,311 @@
+use std::io::{self, Write};
+use std::path::Path;
+
+use spec::{FORMAT, Id, Precision, Recipe, SegmentId, SegmentKind};
+use tch::{Kind, Tensor};
+
+use super::*;
+
+/// Standard output that asks for a stop when it sees a text.
+struct Output {
+    text: String,
+    stop: Stop,
+    stop_at: Option<String>,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.push_str(std::str::from_utf8(bytes).unwrap());
+        if self.stop_at.as_ref().is_some_and(|text| self.text.contains(text)) {
+            self.stop.request();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What one call of the loop gave.
+struct Seen {
+    last: Result<TrainerEvent, SegmentError>,
+    text: String,
+    complaints: Vec<String>,
+}
+
+fn order(
+    folder: &Path,
+    name: &str,
+    parent: Option<&str>,
+    kind: SegmentKind,
+    steps: (u64, u64),
+    recipe: Recipe,
+) -> Order {
+    let checkpoints = |name: &str| folder.join("checkpoints").join(name);
+    Order {
+        format: FORMAT,
+        segment_id: SegmentId(Id::of(&name)),
+        attempt: 1,
+        segment: SegmentSpec {
+            parent: parent.map(|name| SegmentId(Id::of(&name))),
+            recipe,
+            kind,
+            start: steps.0,
+            end: steps.1,
+        },
+        parent_checkpoints: parent.map(checkpoints),
+        checkpoints: checkpoints(name),
+        attempt_dir: folder.join("attempts").join(name),
+        cache: folder.join("cache"),
+    }
+}
+
+fn execute(order: &Order, stop_at: Option<&str>) -> Seen {
+    let stop = Stop::default();
+    let mut out =
+        Output { text: String::new(), stop: stop.clone(), stop_at: stop_at.map(str::to_owned) };
+    let mut complaints = Vec::new();
+    let mut record = Record::open(order, &mut out).unwrap();
+    let mut complain = |error: &CheckpointError| complaints.push(error.to_string());
+    let last = train_segment(order, &mut None, Device::Cpu, &stop, &mut record, &mut complain);
+    Seen { last, text: out.text, complaints }
+}
+
+/// A recipe in which every part of the state matters: augmentation, decay, clipping, a falling rate.
+fn recipe() -> Recipe {
+    let mut recipe = test_support::recipe(3);
+    recipe.train.augmentation.crop_padding = 3;
+    recipe.train.weight_decay = spec::WeightDecay { body: 0.1, head: 0.3 };
+    recipe.train.clip = Some(0.5);
+    recipe.train.schedule.warmup = 5;
+    recipe
+}
+
+/// The state that a finished order left on disk, as its digest.
+fn digest(order: &Order) -> String {
+    let learner = Learner::new(&order.segment.recipe, Device::Cpu).unwrap();
+    let manifest =
+        checkpoint::load_parent(&order.checkpoints, &learner.flat, order.segment.end).unwrap();
+    manifest.digest
+}
+
+fn assert_finished(seen: &Seen, steps: u64) {
+    match &seen.last {
+        Ok(TrainerEvent::Finished { spent, .. }) => assert_eq!(spent.steps, steps),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_interrupted_segment_continues_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    for precision in [Precision::F32, Precision::Bf16] {
+        for stop_after in [1, 7, 13, 29] {
+            let mut recipe = recipe();
+            recipe.train.precision = precision;
+            recipe.eval.every = Some(stop_after);
+            let name = |kind: &str| format!("{kind}-{stop_after}-{precision:?}");
+            let whole = order(
+                folder.path(),
+                &name("whole"),
+                None,
+                SegmentKind::Trunk,
+                (0, 30),
+                recipe.clone(),
+            );
+            assert_finished(&execute(&whole, None), 30);
+
+            let parts =
+                order(folder.path(), &name("parts"), None, SegmentKind::Trunk, (0, 30), recipe);
+            let first = execute(&parts, Some(r#""event":"evaluated""#));
+            assert!(
+                matches!(first.last, Ok(TrainerEvent::Interrupted { step, .. }) if step == stop_after)
+            );
+            assert_finished(&execute(&parts, None), 30 - stop_after);
+            assert_eq!(digest(&whole), digest(&parts), "{precision:?}, stopped after {stop_after}");
+        }
+    }
+}
+
+#[test]
+fn a_cooldown_branched_from_a_trunk_is_the_trial_trained_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let trunk = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 20), recipe());
+    let further =
+        order(folder.path(), "further", Some("trunk"), SegmentKind::Trunk, (20, 28), recipe());
+    let cooldown = order(
+        folder.path(),
+        "cooldown",
+        Some("further"),
+        SegmentKind::Cooldown,
+        (28, 35),
+        recipe(),
+    );
+    for order in [&trunk, &further, &cooldown] {
+        assert_finished(&execute(order, None), order.segment.steps());
+    }
+
+    let mut kept = None;
+    let recipe = recipe();
+    let examples = Examples::reopen(&mut kept, &recipe, &trunk.cache, Device::Cpu).unwrap();
+    let mut feed = Feed::start(examples, &recipe, 0..35, Device::Cpu);
+    let mut alone = Learner::new(&recipe, Device::Cpu).unwrap();
+    for step in 0..35 {
+        let segment = if step < 28 { &trunk.segment } else { &cooldown.segment };
+        alone.step(&feed.batch(step).unwrap(), step, segment.learning_rate(step)).unwrap();
+    }
+    let branched = Learner::new(&recipe, Device::Cpu).unwrap();
+    checkpoint::load_parent(&cooldown.checkpoints, &branched.flat, 35).unwrap();
+    assert!(alone.flat.params.equal(&branched.flat.params));
+    assert!(alone.flat.exp_avg.equal(&branched.flat.exp_avg));
+    assert!(alone.flat.exp_avg_sq.equal(&branched.flat.exp_avg_sq));
+    assert!(!alone.flat.params.equal(&Learner::new(&recipe, Device::Cpu).unwrap().flat.params));
+}
+
+#[test]
+fn divergence_is_a_result_with_its_step_and_leaves_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.train.learning_rate = 1e38;
+    recipe.train.schedule.warmup = 0;
+    let order = order(folder.path(), "wild", None, SegmentKind::Trunk, (0, 200), recipe);
+    let seen = execute(&order, None);
+    // The first update breaks the parameters; the loss of the step after it shows that.
+    assert!(matches!(seen.last, Ok(TrainerEvent::Diverged { step: 1, .. })), "{:?}", seen.last);
+    assert!(!order.checkpoints.exists());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_parents_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let trunk = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
+    let cooldown =
+        order(folder.path(), "cooldown", Some("trunk"), SegmentKind::Cooldown, (6, 12), recipe());
+    execute(&trunk, None);
+    execute(&cooldown, None);
+    let expected = digest(&cooldown);
+    let file = damage(&cooldown.checkpoints.join("step-00000012"));
+    let again = execute(&cooldown, None);
+    assert_finished(&again, 6);
+    assert_eq!(again.complaints.len(), 1);
+    assert!(again.complaints[0].contains(file.to_str().unwrap()), "{:?}", again.complaints);
+    assert_eq!(digest(&cooldown), expected);
+}
+
+#[test]
+fn a_damaged_parent_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let trunk = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
+    let cooldown =
+        order(folder.path(), "cooldown", Some("trunk"), SegmentKind::Cooldown, (6, 12), recipe());
+    let missing = execute(&cooldown, None).last.unwrap_err();
+    assert!(missing.to_string().contains("step 6"), "{missing}");
+    execute(&trunk, None);
+    let file = damage(&trunk.checkpoints.join("step-00000006"));
+    let damaged = execute(&cooldown, None).last.unwrap_err();
+    assert!(damaged.to_string().contains(file.to_str().unwrap()), "{damaged}");
+}
+
+/// Changes one byte in the middle of the tensors.
+fn damage(checkpoint: &Path) -> std::path::PathBuf {
+    let file = checkpoint.join("tensors.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_finished_segment_is_finished_again_without_a_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
+    execute(&order, None);
+    assert_finished(&execute(&order, None), 0);
+}
+
+#[test]
+fn events_come_in_order_and_at_the_steps_that_were_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.eval.every = Some(40);
+    let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 90), recipe);
+    let seen = execute(&order, None);
+    let written: Vec<_> = std::fs::read_to_string(order.attempt_dir.join("events.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!("{} {}", value["event"]["event"].as_str().unwrap(), value["event"]["step"])
+        })
+        .collect();
+    let expected = [
+        "started 0",
+        "progress 40",
+        "evaluated 40",
+        "progress 50",
+        "progress 80",
+        "evaluated 80",
+        "progress 90",
+        "evaluated 90",
+        "checkpointed 90",
+    ];
+    assert_eq!(written, expected);
+    assert_eq!(seen.text.lines().count(), expected.len());
+}
+
+#[test]
+fn the_loss_falls_on_the_procedural_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = test_support::recipe(0);
+    recipe.train.learning_rate = 5e-3;
+    recipe.eval.examples = 512;
+    recipe.unique_examples = 2048;
+    recipe.train.batch = 32;
+    let cache = folder.path().join("cache");
+    let mut kept = None;
+    let examples = Examples::reopen(&mut kept, &recipe, &cache, Device::Cpu).unwrap();
+    let mut learner = Learner::new(&recipe, Device::Cpu).unwrap();
+    let mut feed = Feed::start(examples, &recipe, 0..400, Device::Cpu);
+    let before = evaluate(&learner, &examples.validation).unwrap();
+    for step in 0..400 {
+        learner.step(&feed.batch(step).unwrap(), step, 5e-3).unwrap();
+    }
+    let after = evaluate(&learner, &examples.validation).unwrap();
+    assert!(
+        (before["val_loss"] - 4f64.ln()).abs() < 1e-6,
+        "an untrained model knows nothing: {before:?}"
+    );
+    assert!(after["val_loss"] < 0.95 * before["val_loss"], "{before:?} to {after:?}");
+    assert!(after["val_error"] < before["val_error"] - 0.05, "{before:?} to {after:?}");
+}
+
+#[test]
+fn evaluation_is_the_mean_over_all_examples() {
+    // 300 is more than one batch and no multiple of it.
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.eval.examples = 300;
+    let mut kept = None;
+    let examples = Examples::reopen(&mut kept, &recipe, folder.path(), Device::Cpu).unwrap();
+    let learner = Learner::new(&recipe, Device::Cpu).unwrap();
+    let mut params = learner.flat.params.shallow_clone();
+    // The classifier starts at zero, and would hide what the rest does.
+    params.copy_(&(params.ones_like().cumsum(0, Kind::Float) * 0.7).sin());
+    let metrics = evaluate(&learner, &examples.validation).unwrap();
+    let pixels =
+        Tensor::from_data_size(examples.validation.pixels(), &[300, 3, 32, 32], Kind::Uint8);
+    let logits = learner.logits(&crate::feed::images(&pixels)).unwrap();
+    let labels = crate::examples::labels(examples.validation.labels());
+    let log_likelihood = logits.log_softmax(1, Kind::Double).gather(1, &labels.unsqueeze(1), false);
+    let loss = -log_likelihood.mean(Kind::Double).double_value(&[]);
+    let right = logits
+        .argmax(1, false)
+        .eq_tensor(&labels)
+        .to_kind(Kind::Double)
+        .mean(Kind::Double)
+        .double_value(&[]);
+    assert!((metrics["val_loss"] - loss).abs() < 1e-5, "{metrics:?}, not {loss}");
+    assert!((metrics["val_error"] - (1.0 - right)).abs() < 1e-12);
+}
