@@ -33,6 +33,8 @@ pub struct Factors {
     pub opacity: f32,
     /// Amplitude of the texture, 0 to 1.
     pub texture_depth: f32,
+    /// Whether object and background are drawn in the complements of their colours.
+    pub reversed: bool,
     /// Blobs behind the object.
     pub clutter: u32,
     /// Whether a bar lies over the object.

@@ -98,8 +98,8 @@ impl Procedural {
         let mut draws = self.draws(Purpose::Factors, split, index);
         let recipe = &self.recipe;
         let own = self.draw_look(&mut draws);
-        let easiness = draws.unit();
-        let h = (0..recipe.difficulty_power).fold(self.spec.difficulty as f32, |h, _| h * easiness);
+        let root = draws.unit().sqrt();
+        let h = (0..recipe.difficulty_halves).fold(self.spec.difficulty as f32, |h, _| h * root);
         Factors {
             class: own.class,
             variant: own.variant,
@@ -115,6 +115,7 @@ impl Procedural {
             rotation: recipe.rotation.at(h) * draws.signed(),
             opacity: recipe.opacity.at(h).clamp(0.2, 1.0),
             texture_depth: recipe.texture_depth.at(h),
+            reversed: draws.chance(recipe.reversal.at(h)),
             clutter: (recipe.clutter.at(h) * 2.0 * draws.unit()) as u32,
             occluded: draws.chance(recipe.occlusion.at(h)),
             noise: recipe.noise.at(h),
@@ -132,8 +133,11 @@ impl Procedural {
         let mut draws = Draws::new(&[VERSION, Purpose::Detail as u64, factors.detail]);
         let jitter = self.recipe.colour_jitter.at(factors.difficulty);
         let background = moved(self.look(factors.background).background, jitter, &mut draws);
-        let mut canvas =
-            Canvas::new(side, background, (0.3 * draws.signed(), 0.3 * draws.signed()));
+        let mut canvas = Canvas::new(
+            side,
+            shown(background, factors.reversed),
+            (0.3 * draws.signed(), 0.3 * draws.signed()),
+        );
         for _ in 0..factors.clutter {
             self.draw_blob(&mut canvas, &mut draws);
         }
@@ -182,7 +186,8 @@ impl Procedural {
         let middle = std::array::from_fn(|c| 0.5 * (first[c] + second[c]));
         let swing = std::array::from_fn(|c| factors.texture_depth * 0.5 * (first[c] - second[c]));
         let pattern = self.draw_pattern(factors, draws);
-        let paint = Paint { middle: apart(middle, background), swing, pattern };
+        let paint =
+            Paint { middle: shown(lighter(middle, background), factors.reversed), swing, pattern };
         let own = self.look(Look { class: factors.class, variant: factors.variant });
         let corners = placed(&own.polygon, factors, self.spec.resolution as f32);
         canvas.fill(&corners, &paint, factors.opacity, &self.waves);
@@ -286,8 +291,8 @@ fn looks(spec: &ProceduralSpec, recipe: &Recipe) -> Vec<Variant> {
 fn variant(class: &Outline, draws: &mut Draws, recipe: &Recipe) -> Variant {
     let change = Outline::random(draws, recipe.outline_depth);
     let polygon = class.changed(&change, recipe.outline_change).polygon();
-    let mut colour = || [draws.unit(), draws.unit(), draws.unit()];
-    let (colours, background) = ([colour(), colour()], colour());
+    let mut colour = |low: f32| [0.0; 3].map(|_: f32| low + 0.75 * draws.unit());
+    let (colours, background) = ([colour(0.25), colour(0.25)], colour(0.0));
     let texture = (0.5 * draws.unit(), draws.between(2.0, 8.0), draws.chance(0.5));
     Variant { polygon, colours, background, texture }
 }
@@ -296,13 +301,18 @@ fn moved(colour: Colour, jitter: f32, draws: &mut Draws) -> Colour {
     colour.map(|channel| (channel + jitter * draws.signed()).clamp(0.0, 1.0))
 }
 
-/// The colour, or if it is too near the background the same hue lighter or darker: without this
-/// an object could not be seen at all.
-fn apart(colour: Colour, background: Colour) -> Colour {
-    let light = |c: &Colour| (c[0] + c[1] + c[2]) / 3.0;
-    let far = (0..3).any(|c| (colour[c] - background[c]).abs() > 0.3);
-    let step = if light(&background) > 0.5 { -0.4 } else { 0.4 };
-    if far { colour } else { colour.map(|channel| (channel + step).clamp(0.0, 1.0)) }
+/// The colour itself or its complement.
+fn shown(colour: Colour, reversed: bool) -> Colour {
+    colour.map(|channel| if reversed { 1.0 - channel } else { channel })
+}
+
+/// The colour, made lighter where it is not 0.2 lighter than the background: without this some
+/// objects could not be seen at all, and an outline would be dark in one example and light in the
+/// next, which small models take very long to learn.
+fn lighter(colour: Colour, background: Colour) -> Colour {
+    let lightness = |c: &Colour| (c[0] + c[1] + c[2]) / 3.0;
+    let push = (lightness(&background) + 0.2 - lightness(&colour)).max(0.0);
+    colour.map(|channel| (channel + push).min(1.0))
 }
 
 /// The corners of the object in pixels.

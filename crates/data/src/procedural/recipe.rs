@@ -10,8 +10,8 @@ pub struct Recipe {
     pub class_quarters: u32,
     /// Frequency of a variant within its class is rank^-(this / 4).
     pub variant_quarters: u32,
-    /// h = u^power, u uniform.
-    pub difficulty_power: u32,
+    /// h = u^(this / 2), u uniform.
+    pub difficulty_halves: u32,
     pub colour: CueRate,
     pub texture: CueRate,
     pub background: CueRate,
@@ -35,6 +35,9 @@ pub struct Recipe {
     pub shift: Graded,
     /// Largest rotation, turns.
     pub rotation: Graded,
+    /// Probability that light and dark change places: without it, objects are lighter than what is
+    /// behind them.
+    pub reversal: Graded,
     /// Mean number of clutter blobs behind the object.
     pub clutter: Graded,
     /// Probability of an occluder.
@@ -76,10 +79,10 @@ impl Recipe {
             variants: 16,
             class_quarters: 2,
             variant_quarters: 12,
-            difficulty_power: 2,
-            colour: CueRate { rate: 0.97, zero_at: 1.5 },
+            difficulty_halves: 4,
+            colour: CueRate { rate: 0.9, zero_at: 1.5 },
             texture: CueRate { rate: 0.9, zero_at: 1.0 },
-            background: CueRate { rate: 0.8, zero_at: 1.0 },
+            background: CueRate { rate: 0.85, zero_at: 1.2 },
             outline_change: 0.3,
             outline_depth: 0.35,
             colour_jitter: Graded { easy: 0.03, hard: 0.15 },
@@ -90,6 +93,7 @@ impl Recipe {
             radius_spread: Graded { easy: 0.05, hard: 0.35 },
             shift: Graded { easy: 0.02, hard: 0.18 },
             rotation: Graded { easy: 0.01, hard: 0.15 },
+            reversal: Graded { easy: 0.0, hard: 0.5 },
             clutter: Graded { easy: 0.0, hard: 4.0 },
             occlusion: Graded { easy: 0.0, hard: 0.8 },
             noise: Graded { easy: 0.03, hard: 0.25 },

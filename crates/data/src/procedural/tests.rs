@@ -234,7 +234,7 @@ fn images_are_the_ones_that_results_were_measured_on() {
     ];
     assert_eq!(
         digests,
-        [0xd47c181f5332fb24, 0x37806f7c071ced02, 0x40a3929afab16686],
+        [0x9fa3ab4d1def00b6, 0x8ae3609f73e29742, 0x40373624a6169fc6],
         "{digests:#x?}"
     );
 }
