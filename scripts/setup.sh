@@ -38,8 +38,7 @@ wanted() {
 }
 
 make_venv() {
-    if .venv/bin/python -m pip --version >/dev/null 2>&1; then return; fi
-    [ ! -e .venv ] || say "repairing the unfinished .venv"
+    [ ! -e .venv ] || say "removing the unfinished or older .venv"
     rm -rf .venv
     need python3 "install Python 3.10 or newer"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
@@ -51,10 +50,15 @@ make_venv() {
     }
 }
 
-# The stamp is written last: without it, whatever an interrupted installation left is put right.
+# The torch folder of whatever Python made .venv.
+installed() {
+    ls -d .venv/lib/python3.*/site-packages/torch 2>/dev/null | head -n 1
+}
+
+# The stamp is written last. Without it .venv is made anew: pip takes half an installation for a whole one.
 install_torch() {
     stamp=.venv/isoflop-setup
-    if [ "$(cat $stamp 2>/dev/null)" = "$(wanted)" ]; then return; fi
+    if [ "$(cat $stamp 2>/dev/null)" = "$(wanted)" ] && is_right_libtorch "$(installed)"; then return; fi
     make_venv
     say "installing $(wanted) into .venv (0.5 GB without CUDA's libraries, 5 GB with them)"
     case "$(wanted)" in
@@ -77,14 +81,10 @@ need "${CXX:-c++}" "install a C++ compiler (Debian, Ubuntu: apt install g++)"
 
 if [ -n "${LIBTORCH:-}" ] && [ "$LIBTORCH" != .libtorch ] && [ "$LIBTORCH" != "$PWD/.libtorch" ]; then
     is_right_libtorch "$LIBTORCH" ||
-        fail "LIBTORCH=$LIBTORCH holds libtorch \`$(version_of "$LIBTORCH")\` where $torch is needed; unset LIBTORCH to have it installed"
+        fail "LIBTORCH=$LIBTORCH holds libtorch \`$(version_of "$LIBTORCH")\`, where $torch is needed; unset LIBTORCH to have it installed"
     link "$(cd "$LIBTORCH" && pwd)"
 else
     install_torch
-    found=$(ls -d .venv/lib/python3.*/site-packages/torch 2>/dev/null | head -n 1)
-    is_right_libtorch "${found:-.}" || {
-        rm -f .venv/isoflop-setup
-        fail ".venv holds no complete torch $torch: run \`make setup\` again"
-    }
-    link "$found"
+    is_right_libtorch "$(installed)" || fail "pip installed no complete torch $torch into .venv"
+    link "$(installed)"
 fi

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Speed, as ratios within one run; on an idle machine. `make bench` calls it.
+set -eu
+cd "$(dirname "$0")/.."
+
+bench/step.sh
+bench/step.sh --precision bf16 --shape 48x4 --shape 96x6
