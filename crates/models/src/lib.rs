@@ -1,5 +1,5 @@
 //! Model families: a spec and named parameters in, logits out. One file per family, written over
-//! the primitives of [`layers`] and plain structs of tensors, so that nothing hides state.
+//! the primitives of `layers` and plain structs of tensors, so that nothing hides state.
 //!
 //! A model does not own how its parameters are stored: it is bound to tensors that the caller made,
 //! in the names, shapes and order of timm's state dicts, so that weights travel.

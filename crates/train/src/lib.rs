@@ -1,5 +1,5 @@
 //! Trains one segment at a time: [`Learner`] is a model and its optimiser, [`train_segment`] the loop
-//! around it, [`serve`] the protocol of isoflop-trainer. Plans nothing, retries nothing, and opens no
+//! around it, [`serve()`] the protocol of isoflop-trainer. Plans nothing, retries nothing, and opens no
 //! database: an order comes in, events go out, checkpoints stay.
 
 mod checkpoint;
