@@ -22,7 +22,7 @@ pub struct Random {
 }
 
 /// 2^64 / golden ratio, odd: the increment of splitmix64.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Finaliser of splitmix64 (Steele, Lea & Flood 2014, with Stafford's mix 13): a bijection whose
 /// every output bit depends on every input bit.

@@ -1,8 +1,7 @@
 //! Randomness without state: a draw depends on its key and nothing else. Only integer
 //! arithmetic, `+ - * /` and square roots, so every machine draws the same bits.
 
-/// Odd constant of `SplitMix64`: 2^64 divided by the golden ratio.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::random::{STEP, mix};
 
 /// A sequence of draws named by a key, such as (seed, split, index, purpose).
 #[derive(Clone, Debug)]
@@ -12,13 +11,13 @@ pub struct Draws {
 
 impl Draws {
     pub fn new(key: &[u64]) -> Self {
-        let absorb = |state: u64, &word: &u64| mix(state.wrapping_add(GOLDEN) ^ mix(word ^ GOLDEN));
+        let absorb = |state: u64, &word: &u64| mix(state.wrapping_add(STEP) ^ mix(word ^ STEP));
         Self { state: key.iter().fold(0, absorb) }
     }
 
     /// The next 64 bits.
     pub const fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(GOLDEN);
+        self.state = self.state.wrapping_add(STEP);
         mix(self.state)
     }
 
@@ -44,13 +43,6 @@ impl Draws {
     pub fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }
-}
-
-/// Finaliser of `SplitMix64` (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195).
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
 }
 
 /// A law over 0..n, drawn by binary search in its cumulative sums.
