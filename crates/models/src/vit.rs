@@ -59,8 +59,8 @@ impl Vit {
         let mut binder = Binder::new(parameters);
         let mut tensors = layout(spec).into_iter();
         let mut take = || {
-            let slot = tensors.next().expect("the layout lists what bind takes, in this order");
-            binder.take(&slot.name, &slot.shape)
+            let blank = tensors.next().expect("the layout lists what bind takes, in this order");
+            binder.take(&blank.name, &blank.shape)
         };
         let class_token = matches!(spec.pool, Pool::Token).then(&mut take).transpose()?;
         let learned = matches!(spec.positions, Positions::Learned).then(&mut take).transpose()?;
@@ -119,14 +119,14 @@ fn linear_of((weight, bias): (Tensor, Tensor)) -> Linear {
 }
 
 /// A parameter before it has values.
-struct Slot {
+struct Blank {
     name: String,
     shape: Vec<i64>,
     init: Init,
 }
 
 /// Every parameter, in the order of timm's state dict, with big_vision's initialisation.
-fn layout(spec: &VitSpec) -> Vec<Slot> {
+fn layout(spec: &VitSpec) -> Vec<Blank> {
     let shape = spec.shape.shape;
     let (d, m) = (i64::from(shape.width), i64::from(shape.mlp));
     let (p, k) = (i64::from(spec.patch), i64::from(spec.classes));
@@ -140,9 +140,9 @@ fn layout(spec: &VitSpec) -> Vec<Slot> {
         Init::XavierUniform { fan_in: m, fan_out: d },
     );
 
-    let mut slots = Vec::new();
+    let mut blanks = Vec::new();
     let mut add = |name: &str, shape: &[i64], init| {
-        slots.push(Slot { name: name.to_owned(), shape: shape.to_vec(), init });
+        blanks.push(Blank { name: name.to_owned(), shape: shape.to_vec(), init });
     };
     if spec.pool == Pool::Token {
         add("cls_token", &[1, 1, d], zero);
@@ -168,13 +168,13 @@ fn layout(spec: &VitSpec) -> Vec<Slot> {
     add("norm.bias", &[d], zero);
     add("head.weight", &[k, d], zero);
     add("head.bias", &[k], zero);
-    slots
+    blanks
 }
 
 pub(crate) fn initial(spec: &VitSpec, seed: u64) -> Vec<Parameter> {
-    let fill = |slot: Slot| Parameter {
-        tensor: slot.init.tensor(seed, &slot.name, &slot.shape),
-        name: slot.name,
+    let fill = |blank: Blank| Parameter {
+        tensor: blank.init.tensor(seed, &blank.name, &blank.shape),
+        name: blank.name,
     };
     layout(spec).into_iter().map(fill).collect()
 }
