@@ -12,6 +12,9 @@ const ZOOM: u32 = 3;
 /// Pixels between images.
 const GAP: u32 = 3;
 
+/// Longest side of a sheet, pixels. A square of it takes 800 MB.
+const MAX_SIDE: u32 = 16_384;
+
 const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 
 /// Examples read per image wanted, at most: rare classes leave gaps rather than an endless search.
@@ -20,7 +23,7 @@ const PATIENCE: u64 = 50;
 /// A PNG whose row c shows the first `columns` examples of class c, for the first `rows` classes.
 ///
 /// # Errors
-/// An example that cannot be read.
+/// An example that cannot be read, or a sheet of more than 16,384 pixels a side.
 pub fn contact_sheet(
     source: &dyn Source,
     split: Split,
@@ -36,8 +39,9 @@ pub fn contact_sheet(
 }
 
 fn draw(source: &dyn Source, split: Split, rows: u32, columns: u32) -> Result<RgbImage, DataError> {
+    let (width, height) = size(source.resolution(), rows, columns)?;
     let cell = source.resolution() * ZOOM + GAP;
-    let mut sheet = RgbImage::from_pixel(GAP + columns * cell, GAP + rows * cell, BACKGROUND);
+    let mut sheet = RgbImage::from_pixel(width, height, BACKGROUND);
     let mut found = vec![0; rows as usize];
     let mut pixels = vec![0; source.image_bytes()];
     let wanted = u64::from(source.classes()) * u64::from(columns) * PATIENCE;
@@ -57,6 +61,19 @@ fn draw(source: &dyn Source, split: Split, rows: u32, columns: u32) -> Result<Rg
         }
     }
     Ok(sheet)
+}
+
+/// Width and height of a sheet, pixels.
+fn size(resolution: u32, rows: u32, columns: u32) -> Result<(u32, u32), DataError> {
+    let cell = u64::from(resolution) * u64::from(ZOOM) + u64::from(GAP);
+    let side = |images: u32| u64::from(GAP).saturating_add(cell.saturating_mul(images.into()));
+    let (width, height) = (side(columns), side(rows));
+    let within = |side: u64| u32::try_from(side).ok().filter(|side| *side <= MAX_SIDE);
+    within(width).zip(within(height)).ok_or(DataError::SheetTooLarge {
+        width,
+        height,
+        limit: MAX_SIDE,
+    })
 }
 
 fn paste(sheet: &mut RgbImage, pixels: &[u8], side: u32, (left, top): (u32, u32)) {
@@ -120,6 +137,19 @@ mod tests {
             assert_eq!(*sheet.get_pixel(left + 6, top), BACKGROUND);
         }
         assert_eq!(*sheet.get_pixel(12, 21), BACKGROUND);
+    }
+
+    #[test]
+    fn a_sheet_beyond_the_limit_is_refused_before_it_is_drawn() {
+        assert_eq!(size(32, 165, 1).unwrap(), (102, 16_338));
+        for (resolution, rows, columns) in
+            [(32, 166, 1), (32, 1, 166), (32, 1, u32::MAX), (u32::MAX, u32::MAX, u32::MAX)]
+        {
+            let error = size(resolution, rows, columns).unwrap_err();
+            assert!(error.to_string().contains("16384 a side"), "{error}");
+        }
+        let error = contact_sheet(&Rows, Split::Train, 3, u32::MAX).unwrap_err();
+        assert!(matches!(error, DataError::SheetTooLarge { height: 30, .. }), "{error}");
     }
 
     #[test]

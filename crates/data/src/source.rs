@@ -102,6 +102,10 @@ pub enum DataError {
     TooFew { split: Split, wanted: u64, len: u64 },
     #[error("cache file `{0}` reads back damaged right after it was written; check the disk")]
     Damaged(PathBuf),
+    #[error(
+        "a sheet of {width} x {height} pixels is beyond {limit} a side; ask for fewer classes or fewer examples of each"
+    )]
+    SheetTooLarge { width: u64, height: u64, limit: u32 },
     #[error("{split} example {index} was asked for where there are {len}")]
     OutOfRange { split: Split, index: u64, len: u64 },
 }
