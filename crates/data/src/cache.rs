@@ -33,18 +33,18 @@ pub struct Cached {
 
 impl Cached {
     /// Opens the first `n` examples of a stream from `folder`, building the file where there is none.
-    /// Of several processes that want one file, one builds and the others wait. `on_progress` is told
-    /// (examples done, examples in all) while this process builds.
+    /// Of several processes that want one file, one builds and the others wait. `is_cancelled` is asked
+    /// before every example, and while another builds; with true, nothing is left behind.
     ///
     /// # Errors
     /// A stream with fewer examples, an example that cannot be read, a folder that cannot be written,
-    /// no space left.
+    /// no space left, a cancelled build.
     pub fn open_or_build(
         source: &dyn Source,
         split: Split,
         n: u64,
         folder: &Path,
-        on_progress: &dyn Fn(u64, u64),
+        is_cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Self, DataError> {
         if let Some(len) = source.len(split).filter(|len| *len < n) {
             return Err(DataError::TooFew { split, wanted: n, len });
@@ -54,7 +54,7 @@ impl Cached {
             return Ok(found);
         }
         fs::create_dir_all(folder).map_err(DataError::write(folder))?;
-        let lock = files.lock()?;
+        let lock = files.lock(is_cancelled)?;
         // Another process may have built it while this one waited.
         if let Some(found) = Self::find(&files, n)? {
             return Ok(found);
@@ -63,7 +63,7 @@ impl Cached {
             files.remove_partial()?;
         }
         let path = files.path(n);
-        build::build(source, split, n, &path, on_progress)?;
+        build::build(source, split, n, &path, is_cancelled)?;
         files.remove_all_but(n)?;
         Self::open(&path, n)?.ok_or(DataError::Damaged(path))
     }
@@ -141,8 +141,8 @@ impl Source for Cached {
     }
 
     /// Of the whole file, which may hold more examples than were asked for.
-    fn skipped(&self) -> u64 {
-        self.header.skipped
+    fn skipped(&self, split: Split) -> u64 {
+        if split == self.header.split { self.header.skipped } else { 0 }
     }
 }
 

@@ -35,8 +35,8 @@ pub struct ImageFolder {
     validation: Option<Listing>,
     test: Option<Listing>,
     fingerprint: Id,
-    /// Corrupt files met so far.
-    corrupt: Mutex<BTreeSet<PathBuf>>,
+    /// Corrupt files met so far, with the stream that they are of.
+    corrupt: Mutex<BTreeSet<(Split, PathBuf)>>,
 }
 
 /// A stream: `len` files from `first` on in the fixed order of a listing.
@@ -106,8 +106,8 @@ impl ImageFolder {
         }
     }
 
-    fn remember_corrupt(&self, path: PathBuf) {
-        self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+    fn remember_corrupt(&self, split: Split, path: PathBuf) {
+        self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).insert((split, path));
     }
 }
 
@@ -159,14 +159,17 @@ impl Source for ImageFolder {
                 (Err(decode::Failure::Corrupt(error)), OnCorrupt::Error) => {
                     return Err(DataError::Corrupt { path, split, index, error });
                 }
-                (Err(decode::Failure::Corrupt(_)), OnCorrupt::Skip) => self.remember_corrupt(path),
+                (Err(decode::Failure::Corrupt(_)), OnCorrupt::Skip) => {
+                    self.remember_corrupt(split, path);
+                }
             }
         }
         Err(DataError::AllCorrupt { path: self.spec.path.clone(), split })
     }
 
-    fn skipped(&self) -> u64 {
-        self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    fn skipped(&self, split: Split) -> u64 {
+        let corrupt = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
+        corrupt.iter().filter(|(of, _)| *of == split).count() as u64
     }
 }
 

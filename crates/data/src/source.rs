@@ -45,8 +45,9 @@ pub trait Source: Send + Sync {
     /// An example that cannot be read, by name.
     fn read(&self, split: Split, index: u64, pixels: &mut [u8]) -> Result<u32, DataError>;
 
-    /// Corrupt examples that were left out so far, where the source was told to leave them out.
-    fn skipped(&self) -> u64 {
+    /// Corrupt examples of a split that were left out so far, where the source was told to leave them
+    /// out.
+    fn skipped(&self, _split: Split) -> u64 {
         0
     }
 
@@ -102,6 +103,8 @@ pub enum DataError {
     TooFew { split: Split, wanted: u64, len: u64 },
     #[error("cache file `{0}` reads back damaged right after it was written; check the disk")]
     Damaged(PathBuf),
+    #[error("a stop was requested before the cache of the {split} stream was built")]
+    Cancelled { split: Split },
     #[error(
         "a sheet of {width} x {height} pixels is beyond {limit} a side; ask for fewer classes or fewer examples of each"
     )]

@@ -51,7 +51,7 @@ fn cifar10_splits_into_45000_5000_and_10000_balanced_examples() {
     {
         assert_eq!(source.len(split), Some(len));
         let start = Instant::now();
-        let cached = Cached::open_or_build(&*source, split, len, cache.path(), &|_, _| ()).unwrap();
+        let cached = Cached::open_or_build(&*source, split, len, cache.path(), &|| false).unwrap();
         println!(
             "{split}: {:.0} images a second into the cache",
             len as f64 / start.elapsed().as_secs_f64()
@@ -76,7 +76,7 @@ fn cifar10_streams_share_no_image_and_its_subsets_are_prefixes() {
     let source = open(folder, 32);
     let cache = tempfile::tempdir().unwrap();
     let cached =
-        |split, n| Cached::open_or_build(&*source, split, n, cache.path(), &|_, _| ()).unwrap();
+        |split, n| Cached::open_or_build(&*source, split, n, cache.path(), &|| false).unwrap();
     let (small, train, validation) =
         (cached(Split::Train, 1000), cached(Split::Train, 45_000), cached(Split::Validation, 5000));
     assert_eq!(small.pixels(), &train.pixels()[..small.pixels().len()]);
@@ -96,7 +96,7 @@ fn cifar10_streams_the_same_batches_from_files_and_from_the_cache() {
     let source: Arc<dyn Source> = open(folder, 32).into();
     let cache = tempfile::tempdir().unwrap();
     let cached =
-        Cached::open_or_build(&*source, Split::Train, 300, cache.path(), &|_, _| ()).unwrap();
+        Cached::open_or_build(&*source, Split::Train, 300, cache.path(), &|| false).unwrap();
     let augmentation = Augmentation { flip: true, crop_padding: 4 };
     let spec = StreamSpec { seed: 1, unique_examples: 300, batch: 32, augmentation };
     let batches = |source: &Arc<dyn Source>, threads| {

@@ -13,10 +13,15 @@ use serde::{Deserialize, Serialize};
 use spec::{FORMAT, SegmentId};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::flat::{Flat, Slot};
+use crate::flat::{Flat, Span};
 
 const TENSORS: &str = "tensors.safetensors";
 const MANIFEST: &str = "checkpoint.json";
+
+/// What the names of checkpoints, of unfinished ones and of those that are being replaced begin with.
+const STEP: &str = "step-";
+const PARTIAL: &str = ".partial-";
+const ASIDE: &str = ".replaced-";
 
 /// `checkpoint.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +40,7 @@ pub(crate) struct Manifest {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     #[error("cannot write checkpoint `{path}`: {error}")]
     Write { path: PathBuf, error: io::Error },
     #[error("cannot read checkpoint `{path}`: {error}")]
@@ -91,8 +96,13 @@ pub(crate) fn save(
     };
     let path = path_of(folder, step);
     publish(folder, &path, &tensors, &manifest).map_err(CheckpointError::write(&path))?;
-    remove_others(folder, &path).map_err(CheckpointError::write(folder))?;
+    keep_only(folder, step)?;
     Ok(manifest)
+}
+
+/// Removes all checkpoints but that of `step`, and what killed trainers left half written.
+pub(crate) fn keep_only(folder: &Path, step: u64) -> Result<(), CheckpointError> {
+    remove_others(folder, &path_of(folder, step)).map_err(CheckpointError::write(folder))
 }
 
 /// Restores the newest checkpoint of `folder` that is whole, if there is one. Damaged ones are passed
@@ -112,20 +122,16 @@ pub(crate) fn load_newest(
 }
 
 /// Restores the checkpoint that a parent segment ended with.
-pub(crate) fn load_parent(
-    folder: &Path,
-    flat: &Flat,
-    step: u64,
-) -> Result<Manifest, CheckpointError> {
+pub(crate) fn load_parent(folder: &Path, flat: &Flat, step: u64) -> Result<(), CheckpointError> {
     let path = path_of(folder, step);
     if !path.is_dir() {
         return Err(CheckpointError::NoParent { folder: folder.to_owned(), step });
     }
-    load(&path, flat)
+    load(&path, flat).map(drop)
 }
 
 fn path_of(folder: &Path, step: u64) -> PathBuf {
-    folder.join(format!("step-{step:08}"))
+    folder.join(format!("{STEP}{step:08}"))
 }
 
 /// Steps that `folder` has checkpoints of, ascending.
@@ -138,8 +144,7 @@ fn steps(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry.map_err(CheckpointError::read(folder))?.file_name();
-        found
-            .extend(name.to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok()));
+        found.extend(name.to_str().and_then(|name| name.strip_prefix(STEP)?.parse::<u64>().ok()));
     }
     found.sort_unstable();
     Ok(found)
@@ -154,10 +159,10 @@ fn serialize(flat: &Flat) -> Result<Vec<u8>, SafeTensorError> {
     let hosts = buffers(flat).map(|(prefix, buffer)| (prefix, bytes_of(buffer)));
     let mut views = Vec::new();
     for (prefix, bytes) in &hosts {
-        for slot in &flat.slots {
-            let shape = slot.shape.iter().map(|&size| size.unsigned_abs() as usize).collect();
-            let view = TensorView::new(Dtype::F32, shape, &bytes[byte_range(slot)])?;
-            views.push((format!("{prefix}{}", slot.name), view));
+        for span in &flat.spans {
+            let shape = span.shape.iter().map(|&size| size.unsigned_abs() as usize).collect();
+            let view = TensorView::new(Dtype::F32, shape, &bytes[byte_range(span)])?;
+            views.push((format!("{prefix}{}", span.name), view));
         }
     }
     safetensors::serialize(views, None)
@@ -173,9 +178,9 @@ fn bytes_of(buffer: &Tensor) -> Vec<u8> {
     bytes
 }
 
-fn byte_range(slot: &Slot) -> std::ops::Range<usize> {
+fn byte_range(span: &Span) -> std::ops::Range<usize> {
     let byte = |element: i64| 4 * element.unsigned_abs() as usize;
-    byte(slot.range.start)..byte(slot.range.end)
+    byte(span.range.start)..byte(span.range.end)
 }
 
 fn load(path: &Path, flat: &Flat) -> Result<Manifest, CheckpointError> {
@@ -196,46 +201,49 @@ fn load(path: &Path, flat: &Flat) -> Result<Manifest, CheckpointError> {
     Ok(manifest)
 }
 
+/// All tensors are looked up before the first is copied: what does not fit leaves the learner as it was.
 fn restore(file: &Path, bytes: &[u8], flat: &Flat) -> Result<(), CheckpointError> {
     let damaged = |error| CheckpointError::Tensors { path: file.to_owned(), error };
     let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let views: HashMap<&str, TensorView<'_>> = tensors.iter().collect();
-    let _no_grad = no_grad_guard();
+    let mut found = Vec::with_capacity(views.len());
     for (prefix, buffer) in buffers(flat) {
-        for slot in &flat.slots {
-            let name = format!("{prefix}{}", slot.name);
-            let fits = |view: &&TensorView<'_>| {
-                let shape = view.shape().iter().map(|&size| size as u64);
-                view.dtype() == Dtype::F32
-                    && shape.eq(slot.shape.iter().map(|size| size.unsigned_abs()))
+        for span in &flat.spans {
+            let name = format!("{prefix}{}", span.name);
+            let Some(view) = views.get(name.as_str()).filter(|view| fits(view, span)) else {
+                let (path, shape) = (file.to_owned(), span.shape.clone());
+                return Err(CheckpointError::NotThisModel { path, name, shape });
             };
-            let view = views.get(name.as_str()).filter(fits).ok_or_else(|| {
-                CheckpointError::NotThisModel {
-                    path: file.to_owned(),
-                    name: name.clone(),
-                    shape: slot.shape.clone(),
-                }
-            })?;
-            slot.of(buffer).copy_(&Tensor::from_data_size(view.data(), &slot.shape, Kind::Float));
+            found.push((span, buffer, view.data()));
         }
+    }
+    let _no_grad = no_grad_guard();
+    for (span, buffer, data) in found {
+        span.of(buffer).copy_(&Tensor::from_data_size(data, &span.shape, Kind::Float));
     }
     Ok(())
 }
 
+fn fits(view: &TensorView<'_>, span: &Span) -> bool {
+    let shape = view.shape().iter().map(|&size| size as u64);
+    view.dtype() == Dtype::F32 && shape.eq(span.shape.iter().map(|size| size.unsigned_abs()))
+}
+
 /// Files first, then their folder, then its name: a power cut leaves the whole checkpoint or none.
 fn publish(folder: &Path, path: &Path, tensors: &[u8], manifest: &Manifest) -> io::Result<()> {
-    let partial = folder.join(format!(".partial-{}", std::process::id()));
+    let named = |prefix| folder.join(format!("{prefix}{}", std::process::id()));
+    let (partial, aside) = (named(PARTIAL), named(ASIDE));
     let outcome = (|| {
-        match fs::remove_dir_all(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir(&partial)?,
-        }
+        remove_if_there(&partial)?;
+        fs::create_dir(&partial)?;
         write_flushed(&partial.join(TENSORS), tensors)?;
         write_flushed(&partial.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
         File::open(&partial)?.sync_all()?;
         if path.exists() {
-            // Damaged, or `load_newest` would have continued from it.
-            fs::remove_dir_all(path)?;
+            // Damaged, or `load_newest` would have continued from it. Out of the way it still is what
+            // a person may repair, until the new one is in its place and `remove_others` comes.
+            remove_if_there(&aside)?;
+            fs::rename(path, &aside)?;
         }
         fs::rename(&partial, path)?;
         File::open(folder)?.sync_all()
@@ -247,23 +255,86 @@ fn publish(folder: &Path, path: &Path, tensors: &[u8], manifest: &Manifest) -> i
     outcome
 }
 
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Removes older checkpoints and what killed trainers left half written.
 fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let is_ours = name
             .to_str()
-            .is_some_and(|name| name.starts_with("step-") || name.starts_with(".partial-"));
+            .is_some_and(|name| [STEP, PARTIAL, ASIDE].iter().any(|kind| name.starts_with(kind)));
         if is_ours && entry.path() != keep {
             fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use models::Parameter;
+    use spec::Id;
+
+    use super::*;
+
+    /// Parameters of one value; the second is `[2, width]`.
+    fn flat(width: i64, value: f64) -> Flat {
+        let parameter = |name: &str, shape: &[i64]| Parameter {
+            name: name.into(),
+            tensor: Tensor::full(shape, value, (Kind::Float, Device::Cpu)),
+        };
+        let parameters = [parameter("a.weight", &[3, 4]), parameter("head.weight", &[2, width])];
+        Flat::new(&parameters, Device::Cpu)
+    }
+
+    fn segment() -> SegmentId {
+        SegmentId(Id::of(&"segment"))
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_layout_leaves_the_learner_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), &flat(5, 1.0), segment(), 8).unwrap();
+        let learner = flat(6, 2.0);
+        let before = learner.params.copy();
+        let error = load_parent(folder.path(), &learner, 8).unwrap_err();
+        let CheckpointError::NotThisModel { name, shape, .. } = &error else { panic!("{error}") };
+        assert_eq!((name.as_str(), &shape[..]), ("head.weight", &[2, 6][..]));
+        assert!(learner.params.equal(&before));
+    }
+
+    #[test]
+    fn a_checkpoint_takes_the_place_of_a_damaged_one_of_its_step() {
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), &flat(5, 1.0), segment(), 8).unwrap();
+        fs::write(folder.path().join("step-00000008").join(TENSORS), "damaged").unwrap();
+        // What an earlier process of this number left when it was killed here.
+        let left = folder.path().join(format!("{ASIDE}{}", std::process::id()));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(TENSORS), "damaged, too").unwrap();
+
+        let saved = save(folder.path(), &flat(5, 3.0), segment(), 8).unwrap();
+        assert_eq!(names(folder.path()), ["step-00000008"]);
+        let learner = flat(5, 2.0);
+        let loaded = load_newest(folder.path(), &learner, &mut |error| panic!("{error}")).unwrap();
+        assert_eq!(loaded, Some(saved));
+        assert!(learner.params.equal(&flat(5, 3.0).params));
+    }
 }

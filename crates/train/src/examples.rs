@@ -7,11 +7,13 @@ use data::{Cached, DataError, Source, Split};
 use spec::{DataSpec, Recipe};
 use tch::{Device, Kind, Tensor};
 
+use crate::stop::Stop;
+
 /// Share of the free memory that a resident data set may take.
 const RESIDENT_SHARE: f64 = 0.6;
 
 /// An opened source, with the examples that a recipe trains and is evaluated on.
-pub struct Examples {
+pub(crate) struct Examples {
     key: Key,
     pub(crate) source: Arc<dyn Source>,
     /// None where the train set is too large to stay in memory.
@@ -36,13 +38,25 @@ pub(crate) enum Resident {
 }
 
 impl Examples {
-    /// Opens what `recipe` needs, building caches where there are none.
+    /// Opens what `recipe` needs, building caches where there are none, and tells `log` what the
+    /// caches lack.
     ///
     /// # Errors
-    /// What the source says.
-    pub fn open(recipe: &Recipe, cache: &Path, device: Device) -> Result<Self, DataError> {
+    /// What the source says; a stop that is requested while a cache is built.
+    pub(crate) fn open(
+        recipe: &Recipe,
+        cache: &Path,
+        device: Device,
+        stop: &Stop,
+        log: &mut dyn FnMut(&str),
+    ) -> Result<Self, DataError> {
         let source: Arc<dyn Source> = data::open(&recipe.data)?.into();
-        let open = |split, n| Cached::open_or_build(&*source, split, n, cache, &|_, _| ());
+        let mut open = |split, n| {
+            let is_cancelled = || stop.is_requested();
+            let cached = Cached::open_or_build(&*source, split, n, cache, &is_cancelled)?;
+            tell_skipped(&cached, split, log);
+            Ok::<_, DataError>(cached)
+        };
         let validation = open(Split::Validation, recipe.eval.examples)?;
         let bytes = recipe.unique_examples as f64 * source.image_bytes() as f64;
         let train = if bytes <= RESIDENT_SHARE * crate::device::free_bytes(device) {
@@ -62,17 +76,30 @@ impl Examples {
     ///
     /// # Errors
     /// See [`Self::open`].
-    pub fn reopen<'a>(
+    pub(crate) fn reopen<'a>(
         kept: &'a mut Option<Self>,
         recipe: &Recipe,
         cache: &Path,
         device: Device,
+        stop: &Stop,
+        log: &mut dyn FnMut(&str),
     ) -> Result<&'a Self, DataError> {
         if kept.as_ref().is_none_or(|kept| kept.key != Key::of(recipe, cache)) {
             *kept = None;
-            *kept = Some(Self::open(recipe, cache, device)?);
+            *kept = Some(Self::open(recipe, cache, device, stop, log)?);
         }
         Ok(kept.as_ref().expect("opened above"))
+    }
+}
+
+/// Where the sweep file says to skip corrupt images, nobody else would.
+pub(crate) fn tell_skipped(source: &dyn Source, split: Split, log: &mut dyn FnMut(&str)) {
+    let skipped = source.skipped(split);
+    if skipped > 0 {
+        let images = if skipped == 1 { "image" } else { "images" };
+        log(&format!(
+            "skipped {skipped} corrupt {images} of the {split} stream; others stand in their places"
+        ));
     }
 }
 

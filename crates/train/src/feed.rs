@@ -18,7 +18,7 @@ pub struct Batch {
 }
 
 /// Makes the batches of consecutive steps.
-pub struct Feed<'a> {
+pub(crate) struct Feed<'a> {
     recipe: &'a Recipe,
     device: Device,
     way: Way<'a>,
@@ -32,7 +32,7 @@ enum Way<'a> {
 
 impl<'a> Feed<'a> {
     /// The batches of `steps`, in this order.
-    pub fn start(
+    pub(crate) fn start(
         examples: &'a Examples,
         recipe: &'a Recipe,
         steps: std::ops::Range<u64>,
@@ -53,7 +53,7 @@ impl<'a> Feed<'a> {
     ///
     /// # Errors
     /// An example that cannot be read.
-    pub fn batch(&mut self, step: u64) -> Result<Batch, DataError> {
+    pub(crate) fn batch(&mut self, step: u64) -> Result<Batch, DataError> {
         let recipe = self.recipe;
         let draws = || order::batch(recipe.seed, recipe.unique_examples, recipe.train.batch, step);
         let plan = |draw: &Draw| augment::plan(recipe.seed, recipe.train.augmentation, *draw);
@@ -97,7 +97,7 @@ impl<'a> Feed<'a> {
 }
 
 /// u8 pixels to f32 in [-1, 1], the range that ViT's recipes use.
-pub fn images(pixels: &Tensor) -> Tensor {
+pub(crate) fn images(pixels: &Tensor) -> Tensor {
     pixels.to_kind(Kind::Float).g_mul_scalar_(2.0 / 255.0).g_sub_scalar_(1.0)
 }
 

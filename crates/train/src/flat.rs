@@ -12,7 +12,7 @@ const ALIGNMENT: i64 = 16;
 
 /// Which weight decay a tensor gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Decay {
+pub(crate) enum DecayGroup {
     Body,
     Head,
     None,
@@ -20,7 +20,7 @@ pub(crate) enum Decay {
 
 /// Where a parameter lies in the buffers.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Span {
     pub(crate) name: String,
     pub(crate) shape: Vec<i64>,
     pub(crate) range: Range<i64>,
@@ -30,8 +30,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Flat {
     /// In the buffers' order, which is by decay.
-    pub(crate) slots: Vec<Slot>,
-    pub(crate) groups: Vec<(Decay, Range<i64>)>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) groups: Vec<(DecayGroup, Range<i64>)>,
     pub(crate) params: Tensor,
     pub(crate) exp_avg: Tensor,
     pub(crate) exp_avg_sq: Tensor,
@@ -45,7 +45,8 @@ impl Flat {
         let mut order: Vec<_> =
             initial.iter().map(|parameter| (decay(parameter), parameter)).collect();
         order.sort_by_key(|(decay, _)| *decay);
-        let (mut slots, mut groups, mut end) = (Vec::new(), Vec::<(Decay, Range<i64>)>::new(), 0);
+        let (mut spans, mut groups, mut end) =
+            (Vec::new(), Vec::<(DecayGroup, Range<i64>)>::new(), 0);
         for (decay, parameter) in &order {
             let shape = parameter.tensor.size();
             let range = end..end + shape.iter().product::<i64>();
@@ -54,11 +55,11 @@ impl Flat {
                 Some((last, group)) if last == decay => group.end = end,
                 _ => groups.push((*decay, range.start..end)),
             }
-            slots.push(Slot { name: parameter.name.clone(), shape, range });
+            spans.push(Span { name: parameter.name.clone(), shape, range });
         }
         let zeros = |len| Tensor::zeros([len], (Kind::Float, device));
         let flat = Self {
-            slots,
+            spans,
             groups,
             params: zeros(end),
             exp_avg: zeros(end),
@@ -66,27 +67,27 @@ impl Flat {
             padding: zeros(ALIGNMENT),
         };
         let _no_grad = no_grad_guard();
-        for (slot, (_, parameter)) in flat.slots.iter().zip(order) {
-            slot.of(&flat.params).copy_(&parameter.tensor);
+        for (span, (_, parameter)) in flat.spans.iter().zip(order) {
+            span.of(&flat.params).copy_(&parameter.tensor);
         }
         flat
     }
 
     /// The parameters as leaves of the autograd graph that share the buffer, in its order.
     pub(crate) fn leaves(&self) -> Vec<Parameter> {
-        let leaf = |slot: &Slot| Parameter {
-            name: slot.name.clone(),
-            tensor: slot.of(&self.params).detach().set_requires_grad(true),
+        let leaf = |span: &Span| Parameter {
+            name: span.name.clone(),
+            tensor: span.of(&self.params).detach().set_requires_grad(true),
         };
-        self.slots.iter().map(leaf).collect()
+        self.spans.iter().map(leaf).collect()
     }
 
     /// One gradient `[len]` of the gradients of [`Self::leaves`].
     pub(crate) fn gather(&self, gradients: &[Tensor]) -> Tensor {
         let mut pieces = Vec::with_capacity(2 * gradients.len());
-        for (slot, gradient) in self.slots.iter().zip(gradients) {
+        for (span, gradient) in self.spans.iter().zip(gradients) {
             pieces.push(gradient.reshape(-1));
-            let gap = aligned(slot.range.end) - slot.range.end;
+            let gap = aligned(span.range.end) - span.range.end;
             if gap > 0 {
                 pieces.push(self.padding.narrow(0, 0, gap));
             }
@@ -95,7 +96,7 @@ impl Flat {
     }
 }
 
-impl Slot {
+impl Span {
     /// This parameter's part of a buffer, in its shape.
     pub(crate) fn of(&self, buffer: &Tensor) -> Tensor {
         buffer.narrow(0, self.range.start, self.range.end - self.range.start).view(&self.shape[..])
@@ -103,13 +104,13 @@ impl Slot {
 }
 
 /// Matrices are decayed; biases, norms, positions and the class token are not.
-fn decay(parameter: &Parameter) -> Decay {
+fn decay(parameter: &Parameter) -> DecayGroup {
     if parameter.name == "head.weight" {
-        Decay::Head
+        DecayGroup::Head
     } else if parameter.name.ends_with(".weight") && parameter.tensor.dim() >= 2 {
-        Decay::Body
+        DecayGroup::Body
     } else {
-        Decay::None
+        DecayGroup::None
     }
 }
 
@@ -141,12 +142,12 @@ mod tests {
         let flat = Flat::new(&some(), Device::Cpu);
         let of = |decay| {
             let (_, range) = flat.groups.iter().find(|(group, _)| *group == decay).unwrap();
-            let inside = flat.slots.iter().filter(|slot| range.contains(&slot.range.start));
-            inside.map(|slot| slot.name.as_str()).collect::<Vec<_>>()
+            let inside = flat.spans.iter().filter(|span| range.contains(&span.range.start));
+            inside.map(|span| span.name.as_str()).collect::<Vec<_>>()
         };
-        assert_eq!(of(Decay::Body), ["a.weight", "b.weight"]);
-        assert_eq!(of(Decay::Head), ["head.weight"]);
-        assert_eq!(of(Decay::None), ["pos_embed", "norm.weight", "a.bias"]);
+        assert_eq!(of(DecayGroup::Body), ["a.weight", "b.weight"]);
+        assert_eq!(of(DecayGroup::Head), ["head.weight"]);
+        assert_eq!(of(DecayGroup::None), ["pos_embed", "norm.weight", "a.bias"]);
     }
 
     #[test]

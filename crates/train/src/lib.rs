@@ -1,4 +1,4 @@
-//! Trains one segment at a time: [`Learner`] is a model and its optimiser, [`train_segment`] the loop
+//! Trains one segment at a time: [`Learner`] is a model and its optimiser, `segment` the loop
 //! around it, [`serve()`] the protocol of isoflop-trainer. Plans nothing, retries nothing, and opens no
 //! database: an order comes in, events go out, checkpoints stay.
 
@@ -16,12 +16,8 @@ mod serve;
 mod stop;
 mod window;
 
-pub use checkpoint::CheckpointError;
 pub use device::{DeviceError, Setting, prepare};
-pub use examples::Examples;
-pub use feed::{Batch, Feed, images};
+pub use feed::Batch;
 pub use learner::{Learner, Measured};
-pub use record::{Record, RecordError};
-pub use segment::{SegmentError, train_segment};
 pub use serve::{ServeError, serve};
-pub use stop::{Input, Inputs, Stop, listen};
+pub use stop::{Inputs, listen};

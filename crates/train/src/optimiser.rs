@@ -4,7 +4,7 @@ use spec::{AdamW, Optimiser, TrainSpec};
 use tch::{Device, Kind, Tensor};
 use torch_ext::{AdamWState, TorchError, fused_adamw};
 
-use crate::flat::{Decay, Flat};
+use crate::flat::{DecayGroup, Flat};
 
 /// What a step needs beside the gradient; scalars live on the device.
 #[derive(Debug)]
@@ -59,9 +59,9 @@ impl Update {
                 grad_scale: grad_scale.as_ref(),
             };
             let weight_decay = match decay {
-                Decay::Body => self.decay_body,
-                Decay::Head => self.decay_head,
-                Decay::None => 0.0,
+                DecayGroup::Body => self.decay_body,
+                DecayGroup::Head => self.decay_head,
+                DecayGroup::None => 0.0,
             };
             fused_adamw(
                 &state,

@@ -10,7 +10,7 @@ use spec::{FORMAT, Order, SegmentId, TrainerEvent, TrainerLine};
 use crate::checkpoint::write_flushed;
 
 /// The event log of one attempt.
-pub struct Record<'a> {
+pub(crate) struct Record<'a> {
     out: &'a mut dyn Write,
     file: File,
     folder: PathBuf,
@@ -19,7 +19,7 @@ pub struct Record<'a> {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
+pub(crate) enum RecordError {
     #[error("cannot write events to `{path}`: {error}")]
     Write { path: PathBuf, error: io::Error },
 }
@@ -29,7 +29,7 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// A folder that cannot be written.
-    pub fn open(order: &Order, out: &'a mut dyn Write) -> Result<Self, RecordError> {
+    pub(crate) fn open(order: &Order, out: &'a mut dyn Write) -> Result<Self, RecordError> {
         let folder = order.attempt_dir.clone();
         let path = folder.join("events.jsonl");
         let open = || {
@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// A file that cannot be written. A closed standard output is none: whoever read it is gone, the
     /// files remain, and the end of standard input is what ends the trainer.
-    pub fn write(&mut self, event: TrainerEvent) -> Result<(), RecordError> {
+    pub(crate) fn write(&mut self, event: TrainerEvent) -> Result<(), RecordError> {
         let is_last = event.is_last();
         let text = line(self.segment_id, self.attempt, event);
         let failed = |path: PathBuf| move |error| RecordError::Write { path, error };

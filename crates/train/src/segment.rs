@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use data::DataError;
+use data::{DataError, Split};
 use models::BindError;
 use spec::{Order, SegmentSpec, Spent, TrainerEvent};
 use tch::Device;
 use torch_ext::TorchError;
 
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::{self, CheckpointError, Manifest};
 use crate::evaluate::evaluate;
-use crate::examples::Examples;
+use crate::examples::{Examples, tell_skipped};
 use crate::feed::Feed;
 use crate::learner::Learner;
 use crate::record::{Record, RecordError};
@@ -28,7 +28,7 @@ const WINDOW_TIME: Duration = Duration::from_secs(5);
 const CHECKPOINT_TIME: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
-pub enum SegmentError {
+pub(crate) enum SegmentError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -42,22 +42,29 @@ pub enum SegmentError {
 }
 
 /// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint. Returns the
-/// last event (finished, diverged or interrupted), which is not written yet.
+/// last event (finished, diverged or interrupted), which is not written yet. `log` takes what is no
+/// event: damaged checkpoints, corrupt images.
 ///
 /// # Errors
 /// What keeps the segment from being trained. libtorch's other failures panic.
-pub fn train_segment(
+pub(crate) fn train_segment(
     order: &Order,
     kept: &mut Option<Examples>,
     device: Device,
     stop: &Stop,
     record: &mut Record<'_>,
-    complain: &mut dyn FnMut(&CheckpointError),
+    log: &mut dyn FnMut(&str),
 ) -> Result<TrainerEvent, SegmentError> {
     let segment = &order.segment;
     let learner = Learner::new(&segment.recipe, device)?;
-    let done = start_state(order, &learner, complain)?;
-    let examples = Examples::reopen(kept, &segment.recipe, &order.cache, device)?;
+    let loaded = start_state(order, &learner, log)?;
+    let done = loaded.as_ref().map_or(segment.start, |own| own.step);
+    let examples = match Examples::reopen(kept, &segment.recipe, &order.cache, device, stop, log) {
+        Err(DataError::Cancelled { .. }) => {
+            return Ok(TrainerEvent::Interrupted { step: done, spent: Spent::default() });
+        }
+        opened => opened?,
+    };
     record.write(TrainerEvent::Started { step: done })?;
     let feed = Feed::start(examples, &segment.recipe, done..segment.end, device);
     let now = Instant::now();
@@ -67,31 +74,36 @@ pub fn train_segment(
         examples,
         record,
         window: Window::default(),
+        loaded,
         done,
         spent: Spent::default(),
         started: now,
         window_started: now,
         saved: now,
     };
-    match attempt.train(feed, stop)? {
+    let last = attempt.train(feed, stop).and_then(|outcome| match outcome {
         ControlFlow::Break(last) => Ok(last),
         ControlFlow::Continue(()) => attempt.finish(),
+    });
+    if examples.train.is_none() {
+        // Not known before: a streamed set is read while it is trained on.
+        tell_skipped(&*examples.source, Split::Train, log);
     }
+    last
 }
 
-/// Puts the learner where this attempt begins, and returns how many steps are behind it.
+/// Puts the learner where this attempt begins; returns what an earlier attempt left, if it is that.
 fn start_state(
     order: &Order,
     learner: &Learner,
-    complain: &mut dyn FnMut(&CheckpointError),
-) -> Result<u64, CheckpointError> {
-    if let Some(own) = checkpoint::load_newest(&order.checkpoints, &learner.flat, complain)? {
-        return Ok(own.step);
-    }
-    if let Some(parent) = &order.parent_checkpoints {
+    log: &mut dyn FnMut(&str),
+) -> Result<Option<Manifest>, CheckpointError> {
+    let mut complain = |error: &CheckpointError| log(&format!("{error}; an older one is used"));
+    let own = checkpoint::load_newest(&order.checkpoints, &learner.flat, &mut complain)?;
+    if let (None, Some(parent)) = (&own, &order.parent_checkpoints) {
         checkpoint::load_parent(parent, &learner.flat, order.segment.start)?;
     }
-    Ok(order.segment.start)
+    Ok(own)
 }
 
 /// One execution of a segment.
@@ -101,6 +113,8 @@ struct Attempt<'a, 'b> {
     examples: &'a Examples,
     record: &'a mut Record<'b>,
     window: Window,
+    /// The own checkpoint that this attempt continues.
+    loaded: Option<Manifest>,
     /// Finished steps, counted from the beginning of the trial.
     done: u64,
     spent: Spent,
@@ -189,11 +203,15 @@ impl Attempt<'_, '_> {
             self.order.segment_id,
             self.done,
         )?;
-        let (digest, bytes) = (saved.digest, saved.bytes);
-        self.record.write(TrainerEvent::Checkpointed { step: self.done, digest, bytes })?;
+        self.tell_saved(saved)?;
         self.saved = Instant::now();
         self.window_started = Instant::now();
         Ok(())
+    }
+
+    fn tell_saved(&mut self, saved: Manifest) -> Result<(), RecordError> {
+        let Manifest { step, digest, bytes, .. } = saved;
+        self.record.write(TrainerEvent::Checkpointed { step, digest, bytes })
     }
 
     fn interrupt(&mut self) -> Outcome {
@@ -213,7 +231,15 @@ impl Attempt<'_, '_> {
         if let ControlFlow::Break(last) = self.evaluate()? {
             return Ok(last);
         }
-        self.save()?;
+        match self.loaded.take() {
+            // An attempt that was killed before its last event left the checkpoint; it may not have
+            // told of it.
+            Some(own) if own.step == self.done => {
+                checkpoint::keep_only(&self.order.checkpoints, own.step)?;
+                self.tell_saved(own)?;
+            }
+            Some(_) | None => self.save()?,
+        }
         Ok(TrainerEvent::Finished { step: self.done, spent: self.spent() })
     }
 

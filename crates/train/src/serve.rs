@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spec::{FORMAT, LineError, Order, Ready, TrainerEvent, TrainerLine};
 
-use crate::checkpoint::CheckpointError;
 use crate::device::Setting;
 use crate::examples::Examples;
 use crate::record::{Record, RecordError, write_without_files};
@@ -61,9 +60,7 @@ fn follow(
     log: &mut dyn FnMut(&str),
 ) {
     let written = Record::open(order, out).and_then(|mut record| {
-        let mut complain = |error: &CheckpointError| log(&format!("{error}; an older one is used"));
-        let attempt =
-            || train_segment(order, kept, setting.device, stop, &mut record, &mut complain);
+        let attempt = || train_segment(order, kept, setting.device, stop, &mut record, log);
         let last = match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(Ok(last)) => last,
             Ok(Err(SegmentError::Record(error))) => return Err(error),

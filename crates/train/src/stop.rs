@@ -12,32 +12,32 @@ use spec::{LineError, Order};
 
 /// Whether to write a checkpoint and stop; looked at after every step.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    pub fn request(&self) {
+    pub(crate) fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// One thing that came in.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     Order(Box<Order>),
     Bad(LineError),
     /// Standard input is closed, or TERM came.
     End,
 }
 
-/// Both ends of what comes in.
+/// What comes in, for [`crate::serve()`].
 #[derive(Debug)]
 pub struct Inputs {
-    pub stop: Stop,
-    pub received: Receiver<Input>,
+    pub(crate) stop: Stop,
+    pub(crate) received: Receiver<Input>,
 }
 
 /// Starts listening to standard input and to TERM. INT is ignored: Ctrl-C reaches every process of a

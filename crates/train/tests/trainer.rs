@@ -169,13 +169,14 @@ fn a_line_that_is_no_order_ends_the_trainer_with_exit_2() {
 
 #[test]
 fn a_device_that_is_not_here_is_named_with_exit_2() {
-    for device in ["tpu", "cuda:99"] {
+    for (device, complaint) in [("tpu", "unknown device `tpu`"), ("cuda:99", "CUDA")] {
         let output = Command::new(env!("CARGO_BIN_EXE_isoflop-trainer"))
             .args(["--device", device])
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{device}");
         assert!(output.stdout.is_empty());
-        assert!(String::from_utf8_lossy(&output.stderr).contains("CUDA") || device == "tpu");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(log.contains(complaint), "{log}");
     }
 }

@@ -9,7 +9,7 @@ use super::files::Partial;
 use super::format::{HEADER_BYTES, Header, file_bytes};
 use crate::source::{DataError, Source, Split};
 
-/// Memory of one chunk: large enough to keep all threads busy, small enough to report progress often.
+/// Memory of one chunk: large enough to keep all threads busy, small beside a data set.
 const CHUNK_BYTES: usize = 8 << 20;
 
 /// Fewest examples of a chunk, however large the images.
@@ -20,12 +20,12 @@ pub fn build(
     split: Split,
     n: u64,
     path: &Path,
-    on_progress: &dyn Fn(u64, u64),
+    is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), DataError> {
     let bytes = file_bytes(n, source.image_bytes() as u64).unwrap_or(u64::MAX);
     let failed = |error: io::Error| explain(error, path, bytes);
     let mut partial = Partial::create(path).map_err(failed)?;
-    write(source, split, n, &mut partial.file, &failed, on_progress)?;
+    write(source, split, n, &mut partial.file, &failed, is_cancelled)?;
     partial.publish(path).map_err(failed)
 }
 
@@ -44,7 +44,7 @@ fn write(
     n: u64,
     file: &mut (impl Write + Seek),
     failed: &dyn Fn(io::Error) -> DataError,
-    on_progress: &dyn Fn(u64, u64),
+    is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), DataError> {
     let image = source.image_bytes();
     let chunk = (CHUNK_BYTES / image).max(CHUNK_MIN);
@@ -54,11 +54,9 @@ fn write(
     for first in (0..n).step_by(chunk) {
         let indices = first..n.min(first + chunk as u64);
         let chunk_pixels = &mut pixels[..(indices.end - first) as usize * image];
-        labels.extend(
-            read(source, split, first, chunk_pixels)?.iter().flat_map(|label| label.to_le_bytes()),
-        );
+        let classes = read(source, split, first, chunk_pixels, is_cancelled)?;
+        labels.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
         file.write_all(chunk_pixels).map_err(failed)?;
-        on_progress(indices.end, n);
     }
     file.write_all(&labels).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -71,15 +69,21 @@ fn read(
     split: Split,
     first: u64,
     pixels: &mut [u8],
+    is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<u32>, DataError> {
     let examples = pixels.par_chunks_exact_mut(source.image_bytes()).enumerate();
-    examples.map(|(place, image)| source.read(split, first + place as u64, image)).collect()
+    let one = |(place, image)| {
+        // Before each one: a chunk of large photographs takes seconds.
+        if is_cancelled() {
+            return Err(DataError::Cancelled { split });
+        }
+        source.read(split, first + place as u64, image)
+    };
+    examples.map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use super::*;
     use crate::cache::tests::Counting;
 
@@ -112,22 +116,9 @@ mod tests {
         let failed = |error| explain(error, path, 77);
         // Room for the header and half of the pixels; then for the pixels but not the labels.
         for room in [HEADER_BYTES + 50 * 12, HEADER_BYTES + 100 * 12 + 40] {
-            let error = write(&source, Split::Train, 100, &mut Small { room }, &failed, &|_, _| ())
+            let error = write(&source, Split::Train, 100, &mut Small { room }, &failed, &|| false)
                 .unwrap_err();
             assert!(matches!(error, DataError::DiskFull { bytes: 77, .. }), "{error}");
         }
-    }
-
-    #[test]
-    fn progress_ends_at_the_whole() {
-        let source = Counting::new(3 * CHUNK_BYTES as u64);
-        let n = CHUNK_BYTES as u64 / 4;
-        let seen = std::cell::RefCell::new(Vec::new());
-        let note = |done, total| seen.borrow_mut().push((done, total));
-        let failed = |error| explain(error, Path::new("x.u8"), 0);
-        write(&source, Split::Train, n, &mut Cursor::new(Vec::new()), &failed, &note).unwrap();
-        let seen = seen.into_inner();
-        assert!(seen.len() > 1 && seen.is_sorted(), "{seen:?}");
-        assert_eq!(seen.last(), Some(&(n, n)));
     }
 }

@@ -2,9 +2,11 @@
 //! holds, and unfinished files.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use spec::Id;
 
@@ -12,6 +14,7 @@ use crate::source::{DataError, Split};
 
 pub struct Files {
     folder: PathBuf,
+    split: Split,
     /// What the names of this stream's files begin with.
     stem: String,
 }
@@ -29,9 +32,12 @@ pub struct Partial {
 
 const PARTIAL: &str = ".partial";
 
+/// Time between two tries at a lock that another process holds.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
 impl Files {
     pub fn new(folder: &Path, fingerprint: Id, split: Split) -> Self {
-        Self { folder: folder.to_owned(), stem: format!("{fingerprint}-{split}-") }
+        Self { folder: folder.to_owned(), split, stem: format!("{fingerprint}-{split}-") }
     }
 
     pub fn path(&self, n: u64) -> PathBuf {
@@ -43,19 +49,27 @@ impl Files {
         Ok(self.names()?.iter().filter_map(|name| name.strip_suffix(".u8")?.parse().ok()).collect())
     }
 
-    /// Waits for the lock. On a file system without locks there is none to hold, and two processes may
-    /// build the same file; each still appears whole.
-    pub fn lock(&self) -> Result<Lock, DataError> {
+    /// Waits for the lock, unless cancelled. On a file system without locks there is none to hold, and
+    /// two processes may build the same file; each still appears whole.
+    pub fn lock(&self, is_cancelled: &dyn Fn() -> bool) -> Result<Lock, DataError> {
         let path = self.folder.join(format!("{}lock", self.stem));
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .open(&path)
             .map_err(DataError::write(&path))?;
-        match file.lock() {
-            Ok(()) => Ok(Lock { held: Some(file) }),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Lock { held: None }),
-            Err(error) => Err(DataError::Write { path, error }),
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { held: Some(file) }),
+                Err(TryLockError::WouldBlock) if is_cancelled() => {
+                    return Err(DataError::Cancelled { split: self.split });
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_POLL),
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                    return Ok(Lock { held: None });
+                }
+                Err(TryLockError::Error(error)) => return Err(DataError::Write { path, error }),
+            }
         }
     }
 

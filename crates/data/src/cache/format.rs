@@ -44,7 +44,7 @@ impl Header {
             resolution: source.resolution(),
             classes: source.classes(),
             flips: source.flips(),
-            skipped: source.skipped(),
+            skipped: source.skipped(split),
             labels: blake3::hash(labels).to_string(),
         }
     }

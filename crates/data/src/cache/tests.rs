@@ -42,6 +42,10 @@ impl Source for Counting {
         Id::of(&self.len)
     }
 
+    fn skipped(&self, split: Split) -> u64 {
+        if split == Split::Train { 3 } else { 0 }
+    }
+
     fn read(&self, split: Split, index: u64, pixels: &mut [u8]) -> Result<u32, DataError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         if self.broken == Some(index) {
@@ -53,7 +57,7 @@ impl Source for Counting {
 }
 
 fn open(source: &Counting, n: u64, folder: &TempDir) -> Result<Cached, DataError> {
-    Cached::open_or_build(source, Split::Train, n, folder.path(), &|_, _| ())
+    Cached::open_or_build(source, Split::Train, n, folder.path(), &|| false)
 }
 
 fn names(folder: &TempDir, ending: &str) -> Vec<String> {
@@ -79,6 +83,7 @@ fn a_cache_gives_what_its_source_gives_and_is_built_once() {
         );
         assert!(cached.labels().iter().enumerate().all(|(at, label)| *label as usize == at % 10));
         assert_eq!(cached.labels().len(), 300);
+        assert_eq!((cached.skipped(Split::Train), cached.skipped(Split::Test)), (3, 0));
     }
 }
 
@@ -120,7 +125,7 @@ fn streams_and_changed_sources_have_their_own_files() {
     let folder = TempDir::new().unwrap();
     open(&Counting::new(500), 10, &folder).unwrap();
     open(&Counting::new(501), 10, &folder).unwrap();
-    Cached::open_or_build(&Counting::new(500), Split::Test, 10, folder.path(), &|_, _| ()).unwrap();
+    Cached::open_or_build(&Counting::new(500), Split::Test, 10, folder.path(), &|| false).unwrap();
     assert_eq!(names(&folder, ".u8").len(), 3);
 }
 
@@ -178,6 +183,26 @@ fn of_many_that_want_one_cache_one_builds() {
         }
     });
     assert_eq!(source.reads(), 400);
+}
+
+#[test]
+fn a_cancelled_build_ends_early_and_leaves_no_file() {
+    let (source, folder) = (Counting::new(1_000_000), TempDir::new().unwrap());
+    let cancelled = || source.reads() >= 50;
+    let outcome =
+        Cached::open_or_build(&source, Split::Train, 1_000_000, folder.path(), &cancelled);
+    assert!(matches!(outcome, Err(DataError::Cancelled { split: Split::Train })));
+    assert!(source.reads() < 5000, "{}", source.reads());
+    assert_eq!(names(&folder, ""), names(&folder, "lock"));
+}
+
+#[test]
+fn waiting_for_another_builder_can_be_cancelled() {
+    let (source, folder) = (Counting::new(500), TempDir::new().unwrap());
+    let _other = Files::new(folder.path(), source.fingerprint(), Split::Train).lock(&|| false);
+    let outcome = Cached::open_or_build(&source, Split::Train, 400, folder.path(), &|| true);
+    assert!(matches!(outcome, Err(DataError::Cancelled { split: Split::Train })));
+    assert_eq!(source.reads(), 0);
 }
 
 #[test]

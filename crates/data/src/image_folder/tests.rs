@@ -180,12 +180,13 @@ fn a_skipped_file_is_replaced_by_the_next_of_its_stream_and_counted_once() {
     let folder = pets();
     let index = damage(&folder, "07.jpg", Vec::clear);
     let source = ImageFolder::open(&spec(folder.path(), OnCorrupt::Skip)).unwrap();
-    assert_eq!(source.skipped(), 0);
+    assert_eq!(source.skipped(Split::Train), 0);
     for _ in 0..2 {
         let order = numbers(&source, Split::Train);
         assert_eq!(order.len(), 27);
         assert_eq!(order[index as usize], order[(index as usize + 1) % 27]);
-        assert_eq!(source.skipped(), 1);
+        assert_eq!(source.skipped(Split::Train), 1);
+        assert_eq!(source.skipped(Split::Validation), 0);
     }
 }
 

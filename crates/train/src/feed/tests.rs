@@ -1,6 +1,7 @@
 use data::{Cached, Split};
 
 use super::*;
+use crate::stop::Stop;
 
 fn recipe(flip: bool, crop_padding: u32) -> Recipe {
     let mut recipe = test_support::recipe(5);
@@ -15,10 +16,13 @@ fn every_way_of_feeding_gives_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     for (flip, padding) in [(false, 0), (true, 0), (false, 2), (true, 5)] {
         let recipe = recipe(flip, padding);
-        let open = || Examples::open(&recipe, folder.path(), Device::Cpu).unwrap();
+        let open = || {
+            let mut log = |text: &str| panic!("{text}");
+            Examples::open(&recipe, folder.path(), Device::Cpu, &Stop::default(), &mut log).unwrap()
+        };
         let (host, mut device, mut streamed) = (open(), open(), open());
         let cached =
-            Cached::open_or_build(&*host.source, Split::Train, 50, folder.path(), &|_, _| ())
+            Cached::open_or_build(&*host.source, Split::Train, 50, folder.path(), &|| false)
                 .unwrap();
         device.train = Some(Resident::on_device(&cached, Device::Cpu));
         streamed.train = None;

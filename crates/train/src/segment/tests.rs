@@ -1,4 +1,5 @@
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use spec::{FORMAT, Id, Precision, Recipe, SegmentId, SegmentKind};
@@ -31,7 +32,7 @@ impl Write for Output {
 struct Seen {
     last: Result<TrainerEvent, SegmentError>,
     text: String,
-    complaints: Vec<String>,
+    log: Vec<String>,
 }
 
 fn order(
@@ -61,15 +62,24 @@ fn order(
     }
 }
 
+fn opened<'a>(kept: &'a mut Option<Examples>, recipe: &Recipe, cache: &Path) -> &'a Examples {
+    let mut log = |text: &str| panic!("{text}");
+    Examples::reopen(kept, recipe, cache, Device::Cpu, &Stop::default(), &mut log).unwrap()
+}
+
 fn execute(order: &Order, stop_at: Option<&str>) -> Seen {
+    execute_warm(&mut None, order, stop_at)
+}
+
+fn execute_warm(kept: &mut Option<Examples>, order: &Order, stop_at: Option<&str>) -> Seen {
     let stop = Stop::default();
     let mut out =
         Output { text: String::new(), stop: stop.clone(), stop_at: stop_at.map(str::to_owned) };
-    let mut complaints = Vec::new();
+    let mut lines = Vec::new();
     let mut record = Record::open(order, &mut out).unwrap();
-    let mut complain = |error: &CheckpointError| complaints.push(error.to_string());
-    let last = train_segment(order, &mut None, Device::Cpu, &stop, &mut record, &mut complain);
-    Seen { last, text: out.text, complaints }
+    let mut log = |text: &str| lines.push(text.to_owned());
+    let last = train_segment(order, kept, Device::Cpu, &stop, &mut record, &mut log);
+    Seen { last, text: out.text, log: lines }
 }
 
 /// A recipe in which every part of the state matters: augmentation, decay, clipping, a falling rate.
@@ -85,8 +95,10 @@ fn recipe() -> Recipe {
 /// The state that a finished order left on disk, as its digest.
 fn digest(order: &Order) -> String {
     let learner = Learner::new(&order.segment.recipe, Device::Cpu).unwrap();
-    let manifest =
-        checkpoint::load_parent(&order.checkpoints, &learner.flat, order.segment.end).unwrap();
+    let mut complain = |error: &CheckpointError| panic!("{error}");
+    let manifest = checkpoint::load_newest(&order.checkpoints, &learner.flat, &mut complain);
+    let manifest = manifest.unwrap().expect("a finished segment has a checkpoint");
+    assert_eq!(manifest.step, order.segment.end);
     manifest.digest
 }
 
@@ -148,7 +160,7 @@ fn a_cooldown_branched_from_a_trunk_is_the_trial_trained_alone() {
 
     let mut kept = None;
     let recipe = recipe();
-    let examples = Examples::reopen(&mut kept, &recipe, &trunk.cache, Device::Cpu).unwrap();
+    let examples = opened(&mut kept, &recipe, &trunk.cache);
     let mut feed = Feed::start(examples, &recipe, 0..35, Device::Cpu);
     let mut alone = Learner::new(&recipe, Device::Cpu).unwrap();
     for step in 0..35 {
@@ -188,8 +200,8 @@ fn a_damaged_checkpoint_is_named_and_the_parents_is_used() {
     let file = damage(&cooldown.checkpoints.join("step-00000012"));
     let again = execute(&cooldown, None);
     assert_finished(&again, 6);
-    assert_eq!(again.complaints.len(), 1);
-    assert!(again.complaints[0].contains(file.to_str().unwrap()), "{:?}", again.complaints);
+    assert_eq!(again.log.len(), 1);
+    assert!(again.log[0].contains(file.to_str().unwrap()), "{:?}", again.log);
     assert_eq!(digest(&cooldown), expected);
 }
 
@@ -222,7 +234,96 @@ fn a_finished_segment_is_finished_again_without_a_step() {
     let folder = tempfile::tempdir().unwrap();
     let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
     execute(&order, None);
-    assert_finished(&execute(&order, None), 0);
+    let (expected, checkpoint) = (digest(&order), order.checkpoints.join("step-00000006"));
+    let identity = |path: &Path| std::fs::metadata(path).unwrap().ino();
+    let before = identity(&checkpoint);
+    // What a trainer leaves that is killed right after its last checkpoint got its name.
+    std::fs::create_dir(order.checkpoints.join("step-00000003")).unwrap();
+
+    let again = execute(&order, None);
+    assert_finished(&again, 0);
+    let told = format!(r#""event":"checkpointed","step":6,"digest":"{expected}""#);
+    assert!(again.text.contains(&told), "{}", again.text);
+    assert!(again.text.contains(r#""event":"evaluated","step":6"#), "{}", again.text);
+    assert_eq!(identity(&checkpoint), before, "the good checkpoint stays as it is");
+    assert_eq!(std::fs::read_dir(&order.checkpoints).unwrap().count(), 1);
+}
+
+#[test]
+fn a_stop_while_examples_are_prepared_interrupts_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    // Hours of rendering.
+    recipe.unique_examples = 1 << 28;
+    recipe.eval.examples = 1 << 28;
+    let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe);
+    let stop = Stop::default();
+    let mut out = Output { text: String::new(), stop: stop.clone(), stop_at: None };
+    let mut record = Record::open(&order, &mut out).unwrap();
+    let asked = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(200));
+            stop.request();
+            Instant::now()
+        }
+    });
+    let mut log = |text: &str| panic!("{text}");
+    let last = train_segment(&order, &mut None, Device::Cpu, &stop, &mut record, &mut log).unwrap();
+    assert!(asked.join().unwrap().elapsed() < Duration::from_secs(1));
+    assert_eq!(last, TrainerEvent::Interrupted { step: 0, spent: Spent::default() });
+    assert!(!order.checkpoints.exists());
+    let left = std::fs::read_dir(&order.cache).unwrap().map(|entry| entry.unwrap().path());
+    assert!(left.into_iter().all(|path| path.extension().is_none()), "a lock and no cache");
+}
+
+/// One grey pixel.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\
+    \0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\
+    \0\0\0\x0cIDATx\xdachhh\0\0\x03\x04\x01\x81u.\x01\xbc\
+    \0\0\0\0IEND\xaeB`\x82";
+
+/// An image folder in which one class has a train image that is no image.
+fn photographs(folder: &Path, resolution: u32) -> spec::DataSpec {
+    for class in ["a", "b", "c", "d"] {
+        for split in ["train", "val"] {
+            std::fs::create_dir_all(folder.join(split).join(class)).unwrap();
+            for number in 0..4 {
+                let image = folder.join(split).join(class).join(format!("{number}.png"));
+                std::fs::write(image, PNG).unwrap();
+            }
+        }
+    }
+    std::fs::write(folder.join("train/a/2.png"), "no image").unwrap();
+    spec::DataSpec::ImageFolder(spec::ImageFolderSpec {
+        path: folder.to_owned(),
+        resolution,
+        on_corrupt: spec::OnCorrupt::Skip,
+    })
+}
+
+#[test]
+fn skipped_images_are_told_with_their_stream_and_from_an_old_cache_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.data = photographs(&folder.path().join("data"), recipe.model.resolution());
+    (recipe.unique_examples, recipe.eval.examples) = (16, 16);
+    recipe.train.batch = 16;
+    let order = |name| order(folder.path(), name, None, SegmentKind::Trunk, (0, 2), recipe.clone());
+    let told = ["skipped 1 corrupt image of the train stream; others stand in their places"];
+    let mut kept = None;
+    for name in ["first", "second"] {
+        kept = None;
+        let seen = execute_warm(&mut kept, &order(name), None);
+        assert_finished(&seen, 2);
+        assert_eq!(seen.log, told);
+    }
+    assert!(execute_warm(&mut kept, &order("warm"), None).log.is_empty(), "once per opening");
+
+    // A set too large for memory is known only after it was read.
+    let examples = kept.as_mut().unwrap();
+    (examples.source, examples.train) = (data::open(&recipe.data).unwrap().into(), None);
+    assert_eq!(execute_warm(&mut kept, &order("streamed"), None).log, told);
 }
 
 #[test]
@@ -265,7 +366,7 @@ fn the_loss_falls_on_the_procedural_set() {
     recipe.train.batch = 32;
     let cache = folder.path().join("cache");
     let mut kept = None;
-    let examples = Examples::reopen(&mut kept, &recipe, &cache, Device::Cpu).unwrap();
+    let examples = opened(&mut kept, &recipe, &cache);
     let mut learner = Learner::new(&recipe, Device::Cpu).unwrap();
     let mut feed = Feed::start(examples, &recipe, 0..400, Device::Cpu);
     let before = evaluate(&learner, &examples.validation).unwrap();
@@ -288,7 +389,7 @@ fn evaluation_is_the_mean_over_all_examples() {
     let mut recipe = recipe();
     recipe.eval.examples = 300;
     let mut kept = None;
-    let examples = Examples::reopen(&mut kept, &recipe, folder.path(), Device::Cpu).unwrap();
+    let examples = opened(&mut kept, &recipe, folder.path());
     let learner = Learner::new(&recipe, Device::Cpu).unwrap();
     let mut params = learner.flat.params.shallow_clone();
     // The classifier starts at zero, and would hide what the rest does.
