@@ -105,6 +105,11 @@ pub enum LineError {
     Format { found: u32 },
 }
 
+/// Name of a checkpoint's folder inside [`Order::checkpoints`].
+pub fn checkpoint_name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
 impl Order {
     /// # Errors
     /// Text that is no order, or one of another format version.

@@ -27,11 +27,6 @@ impl Id {
         first.copy_from_slice(&hash.as_bytes()[..16]);
         Self(first)
     }
-
-    /// The first eight digits: enough for people, never for a key.
-    pub fn short(&self) -> String {
-        self.to_string()[..8].to_owned()
-    }
 }
 
 impl fmt::Display for Id {

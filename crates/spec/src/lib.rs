@@ -16,12 +16,12 @@ mod train;
 mod trial;
 
 pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-pub use event::{LineError, Order, Ready, Spent, TrainerEvent, TrainerLine};
+pub use event::{LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name};
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
 pub use model::{ModelError, ModelSpec, Pool, Positions, VitSpec};
 pub use schedule::{Cooldown, Decay, Schedule};
 pub use segment::{SegmentKind, SegmentSpec};
-pub use shape::{NamedShape, Shape, ShapeError, named_shapes};
+pub use shape::{NamedShape, Shape, ShapeError};
 pub use sweep::{SpecError, SweepSpec};
 pub use train::{AdamW, Augmentation, EvalSpec, Optimiser, Precision, TrainSpec, WeightDecay};
 pub use trial::{Recipe, TrialSpec};

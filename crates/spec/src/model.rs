@@ -53,6 +53,8 @@ pub enum ModelError {
     Shape(#[from] ShapeError),
     #[error("`{0}` must be at least 1")]
     Zero(&'static str),
+    #[error("a model this large cannot be counted in 64 bits; check its shape")]
+    TooLarge,
     #[error("patch = {patch} does not divide resolution = {resolution}")]
     PatchDoesNotDivideResolution { patch: u32, resolution: u32 },
     #[error("positions = \"sincos2d\" needs a width that is a multiple of 4, at least 8, not {0}")]
@@ -145,7 +147,10 @@ impl VitSpec {
         if self.positions == Positions::Sincos2d && (width < 8 || !width.is_multiple_of(4)) {
             return Err(ModelError::SincosWidth(width));
         }
-        Ok(())
+        match u64::try_from(3 * self.wide_forward_flops()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ModelError::TooLarge),
+        }
     }
 
     /// `L(4D^2 + 2DM + 9D + M) + 3P^2 D + D + TD + tD + 2D + DK + K`: blocks, patch embedding,
@@ -162,12 +167,20 @@ impl VitSpec {
         l * block + embedding + 2 * d + d * k + k
     }
 
-    /// `2 [ N 3P^2 D + L( T(4D^2 + 2DM) + 2 T^2 D ) + D K ]`.
+    /// # Panics
+    /// A model that [`ModelSpec::check`] refuses.
     fn forward_flops(&self) -> u64 {
+        u64::try_from(self.wide_forward_flops()).expect("a checked model's FLOPs fit")
+    }
+
+    /// `2 [ N 3P^2 D + L( T(4D^2 + 2DM) + 2 T^2 D ) + D K ]`.
+    fn wide_forward_flops(&self) -> u128 {
         let (d, l, m) = self.dimensions();
-        let (p, k, t) = (u64::from(self.patch), u64::from(self.classes), self.tokens());
+        let (d, l, m, t) = (u128::from(d), u128::from(l), u128::from(m), u128::from(self.tokens()));
+        let (n, p, k) =
+            (u128::from(self.patches()), u128::from(self.patch), u128::from(self.classes));
         let block = t * (4 * d * d + 2 * d * m) + 2 * t * t * d;
-        2 * (self.patches() * 3 * p * p * d + l * block + d * k)
+        2 * (n * 3 * p * p * d + l * block + d * k)
     }
 
     fn dimensions(&self) -> (u64, u64, u64) {

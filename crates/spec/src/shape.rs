@@ -30,13 +30,17 @@ pub enum ShapeError {
     Unknown(String),
     #[error("heads = {heads} does not divide width = {width}")]
     HeadsDoNotDivideWidth { heads: u32, width: u32 },
-    #[error("`{0}` must be at least 1")]
-    Zero(&'static str),
+    #[error("`{0}` must be from 1 to {MAX_SIDE}")]
+    Range(&'static str),
 }
+
+/// Largest width, depth, MLP width or number of heads: far above any model, and small enough that
+/// counts do not overflow.
+const MAX_SIDE: u32 = 1 << 20;
 
 impl Shape {
     /// # Errors
-    /// A zero, or heads that do not divide the width.
+    /// A number out of range, or heads that do not divide the width.
     pub fn check(&self) -> Result<(), ShapeError> {
         let fields = [
             ("width", self.width),
@@ -44,8 +48,8 @@ impl Shape {
             ("mlp", self.mlp),
             ("heads", self.heads),
         ];
-        if let Some((field, _)) = fields.iter().find(|(_, value)| *value == 0) {
-            return Err(ShapeError::Zero(field));
+        if let Some((field, _)) = fields.iter().find(|(_, value)| !(1..=MAX_SIDE).contains(value)) {
+            return Err(ShapeError::Range(field));
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(ShapeError::HeadsDoNotDivideWidth { heads: self.heads, width: self.width });
@@ -71,11 +75,6 @@ impl NamedShape {
             .map(|&(name, shape)| Self { name: name.to_owned(), shape })
             .ok_or_else(|| ShapeError::Unknown(name.to_owned()))
     }
-}
-
-/// Every published shape, smallest first.
-pub fn named_shapes() -> impl Iterator<Item = NamedShape> {
-    TABLE.iter().map(|&(name, shape)| NamedShape { name: name.to_owned(), shape })
 }
 
 fn known_names() -> String {
@@ -114,9 +113,9 @@ mod tests {
 
     #[test]
     fn every_published_shape_is_sound_and_found_by_its_name() {
-        for named in named_shapes() {
-            assert_eq!(named.shape.check(), Ok(()), "{}", named.name);
-            assert_eq!(NamedShape::published(&named.name).unwrap(), named);
+        for (name, shape) in TABLE {
+            assert_eq!(shape.check(), Ok(()), "{name}");
+            assert_eq!(NamedShape::published(name).unwrap().shape, *shape);
         }
     }
 

@@ -18,6 +18,9 @@ use crate::trial::{Recipe, TrialSpec};
 /// Longest sweep name: it becomes a folder's name.
 const MAX_NAME: usize = 64;
 
+/// Longest trial, steps: steps times batch stays far inside 64 bits.
+const MAX_STEPS: u64 = 1 << 30;
+
 /// One cross product: the base grid, or a part with the grid's axes where it has none of its own.
 struct Block<'a> {
     seeds: &'a [u64],
@@ -218,9 +221,15 @@ fn trial(
     key: String,
 ) -> Result<TrialSpec, Problem> {
     let steps = steps(&recipe, length).map_err(|message| Problem::new(&key, message))?;
+    if !(1..=MAX_STEPS).contains(&steps) {
+        return Err(Problem::new(
+            key,
+            format!("gives {steps} steps; a trial has 1 to {MAX_STEPS}"),
+        ));
+    }
     let cooldown = cooldown.steps(steps);
     let warmup = recipe.train.schedule.warmup;
-    if warmup + cooldown > steps || steps == 0 {
+    if warmup.saturating_add(cooldown) > steps {
         let message = format!(
             "{steps} steps are fewer than the warm-up ({warmup}) and the cooldown ({cooldown})"
         );
@@ -279,10 +288,10 @@ fn data(table: &DataTable) -> Result<DataSpec, Problem> {
             refuse("path", table.path.is_some())?;
             refuse("on_corrupt", table.on_corrupt.is_some())?;
             let difficulty = table.difficulty.unwrap_or(1.0);
-            if !(0.0..=4.0).contains(&difficulty) {
+            if !(0.0..=2.0).contains(&difficulty) {
                 return Err(Problem::new(
                     "data.difficulty",
-                    format!("must lie in [0, 4], not {difficulty}"),
+                    format!("must lie in [0, 2], not {difficulty}"),
                 ));
             }
             let seed = table.seed.unwrap_or(0);
@@ -330,7 +339,7 @@ fn model(table: &ModelTable, data: &DataTable, shape: &NamedShape) -> Result<Mod
     };
     model.check().map_err(|error| {
         let key = match &error {
-            ModelError::Shape(_) => "model.shapes",
+            ModelError::Shape(_) | ModelError::TooLarge => "model.shapes",
             ModelError::SincosWidth(_) => "model.positions",
             ModelError::Zero("resolution") => "data.resolution",
             ModelError::Zero(_) | ModelError::PatchDoesNotDivideResolution { .. } => "model.patch",
