@@ -1,7 +1,7 @@
 //! From points to what a law is fitted to: every point or the frontier, of the whole data or of a
 //! resample of its clusters.
 
-use crate::point::{Point, Selection, labels};
+use crate::point::{Point, Selection, keep_frontier, labels};
 use crate::random::Stream;
 
 /// One residual of the fit.
@@ -72,7 +72,7 @@ impl<'a> Design<'a> {
         data.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.ln_y.total_cmp(&b.ln_y)));
         match self.selection {
             Selection::EveryPoint => {}
-            Selection::Frontier => keep_frontier(&mut data),
+            Selection::Frontier => keep_frontier(&mut data, |datum| (datum.x, datum.ln_y)),
         }
         data
     }
@@ -106,16 +106,6 @@ impl<'a> Design<'a> {
             .map(|(sum, n)| Datum { ln_y: sum.ln_y / sum.weight, weight: sum.weight / n, ..sum })
             .collect()
     }
-}
-
-/// The running minimum of data in order of x: see [`crate::frontier`].
-fn keep_frontier(data: &mut Vec<Datum>) {
-    let mut best = f64::INFINITY;
-    data.retain(|datum| {
-        let wins = datum.ln_y < best;
-        best = best.min(datum.ln_y);
-        wins
-    });
 }
 
 #[cfg(test)]

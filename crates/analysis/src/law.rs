@@ -25,6 +25,10 @@ pub trait Law: Debug + Sync {
     /// As a reader would write it, with the names of [`Law::params`].
     fn formula(&self) -> &'static str;
 
+    /// The right-hand side of the formula with numbers in it, for a figure's legend: `values` are the
+    /// parameters as text, `x` the axis's symbol, and `^{..}` what is raised.
+    fn with_values(&self, values: &[String], x: &str) -> String;
+
     /// Where the form comes from.
     fn source(&self) -> &'static str;
 

@@ -66,21 +66,35 @@ pub fn seed_means(points: &[Point]) -> Vec<MeanPoint> {
     means
 }
 
+/// Lengths are whole steps, so trials of one budget differ a little in compute: up to this factor
+/// they count as equal.
+const SAME_X: f64 = 1.01;
+
 /// The points that no other beats at its compute: y below that of every point with less or equal
-/// x. In order of x; of equals the cheapest stays.
+/// x, where x within 1% is equal. In order of x; of equals the cheapest stays.
 ///
 /// Take it over seed means. Over single trials it would pick the luckiest seeds, and the more of
 /// them a configuration has the luckier.
 pub fn frontier(means: &[MeanPoint]) -> Vec<MeanPoint> {
     let mut sorted = means.to_vec();
     sorted.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+    keep_frontier(&mut sorted, |point| (point.x, point.y));
+    sorted
+}
+
+/// Keeps the frontier of items in order of x; y may be a logarithm.
+pub(crate) fn keep_frontier<T>(sorted: &mut Vec<T>, position: impl Fn(&T) -> (f64, f64)) {
+    let positions: Vec<_> = sorted.iter().map(position).collect();
     let mut best = f64::INFINITY;
-    sorted.retain(|point| {
-        let wins = point.y < best;
-        best = best.min(point.y);
+    let mut at = 0;
+    sorted.retain(|_| {
+        let (x, y) = positions[at];
+        at += 1;
+        let equals = positions[at..].iter().take_while(|other| other.0 <= SAME_X * x);
+        let wins = y < best && equals.into_iter().all(|other| other.1 >= y);
+        best = best.min(y);
         wins
     });
-    sorted
 }
 
 /// Standard deviation of ln y between seeds, pooled over the configurations that have several;
@@ -160,6 +174,13 @@ mod tests {
         let kept: Vec<_> =
             frontier(&seed_means(&points)).iter().map(|mean| (mean.x, mean.y)).collect();
         assert_eq!(kept, [(1.0, 0.5), (4.0, 0.3), (9.0, 0.2)]);
+    }
+
+    #[test]
+    fn of_one_budget_the_best_stays_though_it_cost_a_rounded_step_more() {
+        let points = [point(1.0, 0.5, 0), point(1.004, 0.4, 1), point(1.05, 0.39, 2)];
+        let kept = frontier(&seed_means(&points));
+        assert_eq!(kept.iter().map(|mean| mean.y).collect::<Vec<_>>(), [0.4, 0.39]);
     }
 
     #[test]

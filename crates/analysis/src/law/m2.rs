@@ -15,6 +15,10 @@ impl Law for M2 {
         "y = b x^-c + e"
     }
 
+    fn with_values(&self, values: &[String], x: &str) -> String {
+        format!("{} {x}^{{−{}}} + {}", values[0], values[1], values[2])
+    }
+
     fn source(&self) -> &'static str {
         "M2 of arXiv 2209.06640; Hestness and others, arXiv 1712.00409"
     }

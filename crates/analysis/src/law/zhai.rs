@@ -15,6 +15,11 @@ impl Law for Zhai {
         "y = a (x + d)^-b + c"
     }
 
+    fn with_values(&self, values: &[String], x: &str) -> String {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|at| values[at].as_str());
+        format!("{a} ({x} + {d})^{{−{b}}} + {c}")
+    }
+
     fn source(&self) -> &'static str {
         "Scaling Vision Transformers, arXiv 2106.04560, section 3"
     }
