@@ -90,23 +90,11 @@ pub async fn drive<E: Engine, J: Journal>(
     mut stop: watch::Receiver<Stop>,
 ) -> Result<Ended, DriveError<J::Error>> {
     let mut drive = Drive { plan, states, engine, journal };
-    let mut level = *stop.borrow_and_update();
-    loop {
-        if level == Stop::No {
-            drive.fill_slots().await?;
-        }
-        if drive.n_running() == 0 {
-            break;
-        }
-        tokio::select! {
-            event = drive.engine.next() => drive.handle(event).await?,
-            Ok(()) = stop.changed() => {
-                level = *stop.borrow_and_update();
-                drive.obey(level);
-            }
-        }
-    }
+    let result = drive.until_done(&mut stop).await;
+    // Whatever ended it, trainers get to write their checkpoints; what they say of it is in their
+    // attempts' files.
     drive.close(&mut stop).await;
+    let level = result?;
     let interrupted = level != Stop::No && next_launch(plan, &drive.states).is_some();
     Ok(Ended { states: drive.states, interrupted })
 }
@@ -119,6 +107,27 @@ struct Drive<'a, E, J> {
 }
 
 impl<E: Engine, J: Journal> Drive<'_, E, J> {
+    /// Until nothing is running and nothing may start; how soon it was asked to end.
+    async fn until_done(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Stop, DriveError<J::Error>> {
+        loop {
+            let level = *stop.borrow_and_update();
+            self.obey(level);
+            if level == Stop::No {
+                self.fill_slots().await?;
+            }
+            if self.n_running() == 0 {
+                return Ok(level);
+            }
+            tokio::select! {
+                event = self.engine.next() => self.handle(event).await?,
+                Ok(()) = stop.changed() => {}
+            }
+        }
+    }
+
     async fn fill_slots(&mut self) -> Result<(), DriveError<J::Error>> {
         while let Some(slot) = self.idle_slot()
             && let Some(segment) = next_launch(self.plan, &self.states)

@@ -39,14 +39,6 @@ struct Trainer {
     kill: Option<oneshot::Sender<()>>,
 }
 
-/// glibc's allocator returns large blocks to the kernel at once, and a training step asks for them
-/// again: page faults were up to a tenth of a step. Thresholds this high keep them.
-const MALLOC: [(&str, &str); 3] = [
-    ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
-    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
-    ("MALLOC_TOP_PAD_", "67108864"),
-];
-
 impl LocalEngine {
     /// `program` is isoflop-trainer; what trainers write on standard error goes to
     /// `log_dir/slot-N.log`. No process is started before the first launch.
@@ -77,7 +69,6 @@ impl LocalEngine {
         let mut command = Command::new(&self.program);
         command
             .args(["--device", &slot.device, "--threads", &slot.threads.to_string()])
-            .envs(MALLOC)
             .env("OMP_NUM_THREADS", slot.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -92,18 +92,15 @@ impl PlannedSegment {
     }
 }
 
-/// A guess at a segment's seconds on one CPU core, used to order and to weigh segments; what is
-/// shown to people is scaled by what the sweep measures. A step of a tiny model costs its
-/// overhead, not its arithmetic: hence two terms.
+/// A guess at a segment's seconds on one CPU core, used to order and to weigh segments and to cost
+/// a sweep on CPUs; what a sweep's progress shows is scaled by what it measures. A step of a tiny
+/// model costs its overhead, not its arithmetic: hence two terms.
 fn estimated_s(segment: &SegmentSpec) -> f64 {
-    const STEP_OVERHEAD_S: f64 = 1e-3;
-    const FLOPS_PER_S: f64 = 2e10;
-    const EVALUATION_FORWARD_SHARE: f64 = 1.0 / 3.0;
+    const STEP_OVERHEAD_S: f64 = 5e-4;
+    const FLOPS_PER_S: f64 = 4e10;
     let evaluations = 1 + segment.recipe.eval.every.map_or(0, |every| segment.steps() / every);
-    let evaluated = evaluations * segment.recipe.eval.examples;
-    let evaluation_flops = evaluated as f64
-        * segment.recipe.model.train_flops_per_example() as f64
-        * EVALUATION_FORWARD_SHARE;
+    let evaluated = (evaluations * segment.recipe.eval.examples) as f64;
+    let evaluation_flops = evaluated * segment.recipe.model.forward_flops() as f64;
     segment.steps() as f64 * STEP_OVERHEAD_S
         + (segment.train_flops() + evaluation_flops) / FLOPS_PER_S
 }

@@ -58,17 +58,23 @@ impl Store {
         rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 
-    /// Makes a failed segment pending again; `false` if it had not failed.
+    /// Makes segments pending again: failed ones that are to be tried once more, finished ones whose
+    /// checkpoint is gone though another segment needs it. What they measured stays.
     ///
     /// # Errors
     /// The database's.
-    pub async fn retry(&self, segment_id: SegmentId) -> Result<bool> {
-        let updated = sqlx::query(
-            "update segment set state = 'pending', reason = null
-             where segment_id = ?1 and state = 'failed'",
-        );
-        let result = updated.bind(segment_id.to_string()).execute(&self.pool).await?;
-        Ok(result.rows_affected() == 1)
+    pub async fn reopen(&self, segments: &[SegmentId]) -> Result<()> {
+        let mut tx = self.write().await?;
+        for segment_id in segments {
+            sqlx::query(
+                "update segment set state = 'pending', reason = null
+                 where segment_id = ?1 and state in ('failed', 'finished')",
+            )
+            .bind(segment_id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 
@@ -289,17 +295,17 @@ mod tests {
     use crate::testing::planned_store;
 
     #[tokio::test]
-    async fn a_failed_segment_waits_for_a_retry() {
+    async fn a_failed_segment_waits_until_it_is_reopened() {
         let (test, plan) = planned_store().await;
         let id = plan.id(0);
         let fence = test.begin(id).await;
-        assert!(!test.store.retry(id).await.unwrap());
+        test.store.reopen(&[id]).await.unwrap();
         assert!(test.store.fail_segment(id, fence, "no memory", 3.0).await.unwrap());
         let failed = SegmentState::Failed { reason: "no memory".into() };
         assert_eq!(state(&test.store, id).await, failed);
         let refused = test.store.begin_attempt(id, &crate::testing::on_cpu(), 4.0).await;
         assert!(matches!(refused, Err(StoreError::NotPending { state, .. }) if state == "failed"));
-        assert!(test.store.retry(id).await.unwrap());
+        test.store.reopen(&[id]).await.unwrap();
         assert_eq!(state(&test.store, id).await, SegmentState::Pending);
         assert_eq!(test.begin(id).await, fence + 1);
     }

@@ -12,9 +12,9 @@ use crate::{Store, UnixSeconds, segment, trial};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepRecord {
     pub name: String,
-    /// The sweep file's own text.
+    /// The sweep file's text, overrides written into it.
     pub source: String,
-    /// JSON of the resolved spec, overrides applied.
+    /// The same as JSON, for programs that do not read TOML.
     pub spec: String,
 }
 
