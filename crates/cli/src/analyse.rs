@@ -1,10 +1,11 @@
-//! From a sweep's results to points, the best of tuned learning rates, fits and their table.
+//! From a sweep's results to points, the best of tuned learning rates, and fits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use analysis::{Fit, FitError, FitOptions, Labels, MeanPoint, Point, Selection};
+use scheduler::Plan;
 use serde_json::json;
-use spec::Id;
+use spec::{Id, SegmentId, TrialId};
 use store::{FitRecord, Store, TrialResult, TrialState};
 
 use crate::journal::now;
@@ -21,6 +22,8 @@ pub struct Analysis {
     pub points: Vec<Point>,
     /// Finished or diverged trials that are not in `results` though no better rate replaced them.
     pub n_dropped: usize,
+    /// What shares a cluster: `trunk`, or `trial` where trials share none.
+    unit: &'static str,
     /// What a reader must know: rates at the edge of their list, trials left out.
     pub notes: Vec<String>,
 }
@@ -29,7 +32,8 @@ pub struct Analysis {
 type Place = (u64, String, u64, u64);
 
 impl Analysis {
-    pub fn new(all: &[TrialResult]) -> Self {
+    /// `all` are the results of the trials of `plan`.
+    pub fn new(all: &[TrialResult], plan: &Plan) -> Self {
         let mut notes = Vec::new();
         let usable: Vec<_> = all.iter().filter(|result| is_usable(result)).collect();
         let ended = |result: &&TrialResult| {
@@ -43,7 +47,8 @@ impl Analysis {
         }
         let results = best_rates(&usable, all, &mut notes);
         let configurations = analysis::labels(results.iter().map(configuration));
-        let clusters = analysis::labels(results.iter().map(trunk));
+        let roots = roots(plan);
+        let clusters = analysis::labels(results.iter().map(|result| roots.get(&result.trial_id)));
         let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
             x: result.train_flops,
             y: result.val_error.unwrap_or(f64::NAN),
@@ -51,7 +56,12 @@ impl Analysis {
             cluster,
         };
         let points = results.iter().zip(configurations).zip(clusters).map(point).collect();
-        Self { results, points, n_dropped, notes }
+        let unit = if plan.segments.iter().any(|segment| segment.n_trials > 1) {
+            "trunk"
+        } else {
+            "trial"
+        };
+        Self { results, points, n_dropped, unit, notes }
     }
 
     /// The points that no other beats at its compute, over the means of seeds.
@@ -68,7 +78,7 @@ impl Analysis {
         law: &'static dyn analysis::Law,
         options: &FitOptions,
     ) -> Result<Fit, FitError> {
-        let labels = Labels { x: X.to_owned(), y: Y.to_owned(), cluster: "trunk".to_owned() };
+        let labels = Labels { x: X.to_owned(), y: Y.to_owned(), cluster: self.unit.to_owned() };
         let mut fit = analysis::fit(law, &self.points, &labels, options)?;
         fit.n_dropped = self.n_dropped;
         Ok(fit)
@@ -139,6 +149,11 @@ pub fn describe(fit: &Fit) -> String {
     )
 }
 
+/// The mean of the logarithms, as fits average seeds.
+pub fn geometric_mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
 /// Three significant digits.
 pub fn short(value: f64) -> String {
     match value.abs() {
@@ -165,9 +180,9 @@ fn configuration(result: &TrialResult) -> (Place, u64) {
     (place(result), result.learning_rate.to_bits())
 }
 
-/// What trials that may share a trunk have in common.
-fn trunk(result: &TrialResult) -> (String, u64, u64, u64) {
-    (result.shape.clone(), result.unique_examples, result.learning_rate.to_bits(), result.seed)
+/// The first segment of every trial: trials that share it share a trunk, and are not independent.
+fn roots(plan: &Plan) -> HashMap<TrialId, SegmentId> {
+    plan.trials.iter().filter_map(|trial| Some((trial.id, *trial.chain.first()?))).collect()
 }
 
 /// Of each place the trials with the learning rate of the smallest mean validation loss.
@@ -188,10 +203,7 @@ fn best_rates(
     let mut best = Vec::new();
     let mut at_edge = Vec::new();
     for (place, rates) in places {
-        let mean_loss = |trials: &Vec<&TrialResult>| {
-            trials.iter().filter_map(|trial| trial.val_loss).sum::<f64>() / trials.len() as f64
-        };
-        let winner = rates.iter().min_by(|a, b| mean_loss(a.1).total_cmp(&mean_loss(b.1)));
+        let winner = rates.iter().min_by(|a, b| rank(a, all).total_cmp(&rank(b, all)));
         let Some((&bits, trials)) = winner else { continue };
         if is_edge(f64::from_bits(bits), &place, all) {
             at_edge.push(format!("{} at {} steps: {}", place.1, place.3, f64::from_bits(bits)));
@@ -207,6 +219,16 @@ fn best_rates(
     best
 }
 
+/// What the best rate has least of: the mean validation loss of its seeds. A rate that one of them
+/// did not survive comes after all others, however well the rest did.
+fn rank((_, trials): &(&u64, &Vec<&TrialResult>), all: &[TrialResult]) -> f64 {
+    let of_these = |result: &&TrialResult| configuration(result) == configuration(trials[0]);
+    if all.iter().filter(of_these).any(|result| result.state == TrialState::Diverged) {
+        return f64::INFINITY;
+    }
+    trials.iter().filter_map(|trial| trial.val_loss).sum::<f64>() / trials.len() as f64
+}
+
 /// Whether the best rate is the smallest or largest that was tried at its place.
 fn is_edge(rate: f64, of: &Place, all: &[TrialResult]) -> bool {
     let tried =
@@ -218,8 +240,6 @@ fn is_edge(rate: f64, of: &Place, all: &[TrialResult]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use spec::TrialId;
-
     use super::*;
 
     fn result(shape: &str, learning_rate: f64, seed: u64, val_loss: f64) -> TrialResult {
@@ -252,7 +272,7 @@ mod tests {
             result("b", 1e-3, 0, 0.2),
             result("b", 3e-3, 0, 0.3),
         ];
-        let analysis = Analysis::new(&all);
+        let analysis = Analysis::new(&all, &Plan::default());
         let kept: Vec<_> = analysis
             .results
             .iter()
@@ -262,14 +282,40 @@ mod tests {
         assert_eq!(analysis.notes.len(), 1);
         assert!(analysis.notes[0].contains("b at 80 steps: 0.001"), "{:?}", analysis.notes);
         assert_eq!(analysis.points[0].configuration, analysis.points[1].configuration);
-        assert_ne!(analysis.points[0].cluster, analysis.points[1].cluster);
+    }
+
+    #[test]
+    fn a_rate_that_a_seed_did_not_survive_does_not_win() {
+        let mut diverged = result("a", 3e-3, 1, 0.5);
+        diverged.state = TrialState::Diverged;
+        let all = [result("a", 1e-3, 0, 0.5), result("a", 3e-3, 0, 0.4), diverged];
+        let analysis = Analysis::new(&all, &Plan::default());
+        assert_eq!(analysis.results[0].learning_rate, 1e-3);
+    }
+
+    #[test]
+    fn lengths_of_one_trunk_are_one_cluster_and_seeds_are_others() {
+        let trials = [
+            test_support::trial(0, 100, 20),
+            test_support::trial(0, 200, 40),
+            test_support::trial(1, 100, 20),
+        ];
+        let results = trials.clone().map(|trial| {
+            let steps = trial.steps;
+            TrialResult { trial_id: trial.id(), steps, ..result("a", 1e-3, trial.recipe.seed, 0.5) }
+        });
+        let analysis = Analysis::new(&results, &Plan::new(&trials));
+        let mut clusters: Vec<_> = analysis.points.iter().map(|point| point.cluster).collect();
+        clusters.sort_unstable();
+        clusters.dedup();
+        assert_eq!((clusters.len(), analysis.unit), (2, "trunk"));
     }
 
     #[test]
     fn a_diverged_trial_is_counted_and_left_out() {
         let mut diverged = result("a", 1e-3, 1, 0.5);
         diverged.state = TrialState::Diverged;
-        let analysis = Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged]);
+        let analysis = Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged], &Plan::default());
         assert_eq!((analysis.results.len(), analysis.n_dropped), (1, 1));
     }
 

@@ -24,6 +24,9 @@ pub struct NamedSlot {
     pub device_name: String,
 }
 
+/// Far above any machine's cores.
+const MAX_CPU_SLOTS: u32 = 1024;
+
 impl FromStr for Devices {
     type Err = anyhow::Error;
 
@@ -34,8 +37,8 @@ impl FromStr for Devices {
         let expected = "expected auto, cpu:N or cuda:0,1";
         match text.split_once(':') {
             Some(("cpu", n)) => match n.parse() {
-                Ok(0) | Err(_) => bail!("`{n}` is no number of CPU slots; {expected}"),
-                Ok(n) => Ok(Self::Cpu(n)),
+                Ok(n @ 1..=MAX_CPU_SLOTS) => Ok(Self::Cpu(n)),
+                _ => bail!("`{n}` is no number of CPU slots from 1 to {MAX_CPU_SLOTS}; {expected}"),
             },
             Some(("cuda", list)) => match list.split(',').map(str::parse).collect() {
                 Ok(gpus) => Ok(Self::Cuda(gpus)),

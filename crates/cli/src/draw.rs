@@ -12,7 +12,7 @@ use report::{
 use spec::{TrialId, TrialSpec};
 use store::{LearningCurve, TrialResult};
 
-use crate::analyse::{Analysis, short};
+use crate::analyse::{Analysis, geometric_mean};
 
 /// Everything that a sweep's figures show.
 pub struct Drawing<'a> {
@@ -229,7 +229,7 @@ fn seed_points(results: &[&TrialResult], x: impl Fn(&TrialResult) -> f64) -> Vec
     }
     let point = |(bits, errors): (u64, Vec<f64>)| Point {
         x: f64::from_bits(bits),
-        y: (errors.iter().map(|error| error.ln()).sum::<f64>() / errors.len() as f64).exp(),
+        y: geometric_mean(&errors),
         low: errors.iter().copied().fold(f64::INFINITY, f64::min),
         high: errors.iter().copied().fold(0.0, f64::max),
         n: errors.len(),
@@ -249,19 +249,7 @@ fn longest_common(results: &[&TrialResult]) -> Option<u64> {
 
 /// The law's formula with its numbers in it, raised exponents marked for the figure.
 fn formula(fit: &Fit) -> String {
-    let value = |name: &str| fit.param(name).map_or(f64::NAN, |param| param.value);
-    let power = |number: f64| report::power_of_ten(number, 3);
-    match fit.law.name() {
-        "m2" => {
-            format!("{} C^{{−{}}} + {}", power(value("b")), short(value("c")), short(value("e")))
-        }
-        "zhai" => format!(
-            "{} (C + {})^{{−{}}} + {}",
-            power(value("a")),
-            power(value("d")),
-            short(value("b")),
-            short(value("c"))
-        ),
-        _ => format!("{}: {}", fit.law.name(), fit.law.formula()),
-    }
+    let values: Vec<_> =
+        fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
+    fit.law.with_values(&values, "C")
 }

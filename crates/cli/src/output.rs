@@ -5,6 +5,8 @@ use std::io::Write;
 use report::Column;
 use serde_json::{Map, Value};
 
+use crate::exit::bad_input;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people
@@ -41,11 +43,23 @@ impl Rows {
         let mut stdout = std::io::stdout().lock();
         match format {
             Format::Table => write!(stdout, "{}", self.table())?,
+            Format::Json if self.repeated().is_some() => {
+                let name = self.repeated().unwrap_or_default();
+                return Err(bad_input(anyhow::anyhow!(
+                    "two columns are called `{name}`; rename one with `as`"
+                )));
+            }
             Format::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&self.json())?)?,
             Format::Csv => self.write_csv(&mut stdout)?,
         }
         stdout.flush()?;
         Ok(())
+    }
+
+    /// A column's name that another column has too: an object can hold only one of them.
+    fn repeated(&self) -> Option<&str> {
+        let repeats = |(at, name): &(usize, &String)| self.columns[..*at].contains(name);
+        self.columns.iter().enumerate().find(repeats).map(|(_, name)| name.as_str())
     }
 
     fn json(&self) -> Value {

@@ -98,11 +98,11 @@ impl<'a> Progress<'a> {
             }
             TrainerEvent::Diverged { step, .. } => {
                 self.complain(id, &format!("diverged at step {step}; kept as a result"));
-                self.leave(id, false);
+                self.leave(id, true);
             }
             TrainerEvent::Failed { reason } => {
                 self.complain(id, &format!("failed: {reason}"));
-                self.leave(id, false);
+                self.leave(id, true);
             }
             TrainerEvent::Interrupted { step, .. } => {
                 self.say_of_slot(id, &format!("stopped at step {step}, checkpoint written"));
@@ -128,9 +128,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn leave(&mut self, id: SegmentId, is_finished: bool) {
+    /// `is_over`: nothing of the segment is left to be done.
+    fn leave(&mut self, id: SegmentId, is_over: bool) {
         self.running.remove(&id);
-        if is_finished {
+        if is_over {
             self.done_s += self.weights.get(&id).map_or(0.0, |weight| weight.seconds);
         }
     }

@@ -1,6 +1,7 @@
 //! After a coordinator that did not end by itself: what its trainers wrote down is read before
 //! anything is started again.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -9,9 +10,10 @@ use store::{RunningAttempt, Store};
 
 use crate::journal::now;
 use crate::paths::Workplace;
+use crate::progress::say;
 
 /// How long an orphaned trainer may take to write its checkpoint and end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Brings the store up to date with every attempt that it believes to be running, and gives up
 /// those that did not end.
@@ -28,15 +30,24 @@ pub async fn recover(store: &Store, workplace: &Workplace) -> anyhow::Result<()>
     Ok(())
 }
 
-/// A trainer whose input has closed writes a checkpoint and ends; two may not write one segment.
+/// A trainer whose input has closed writes a checkpoint and ends; two may not write one segment. One
+/// that takes too long is killed: its checkpoints are whole or not there.
 async fn wait_for_end(attempt: &RunningAttempt, deadline: Instant) -> anyhow::Result<()> {
+    let mut is_told = false;
     while is_trainer(attempt.pid) {
-        anyhow::ensure!(
-            Instant::now() < deadline,
-            "the trainer with process id {} of an earlier sweep is still alive; end it with `kill {}`",
-            attempt.pid,
-            attempt.pid
-        );
+        if !is_told {
+            say(&format!(
+                "waiting for the trainer of an earlier sweep to end (process {})",
+                attempt.pid
+            ));
+            is_told = true;
+        }
+        if Instant::now() > deadline {
+            Command::new("kill")
+                .args(["-9", &attempt.pid.to_string()])
+                .status()
+                .context("cannot start `kill`")?;
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
@@ -45,7 +56,7 @@ async fn wait_for_end(attempt: &RunningAttempt, deadline: Instant) -> anyhow::Re
 /// Whether the process is alive and a trainer: numbers are used again.
 fn is_trainer(pid: u32) -> bool {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&command).contains("trainer")
+    String::from_utf8_lossy(&command).contains("-trainer\0--device")
 }
 
 /// Stores the events that the attempt wrote down but its coordinator did not live to store.

@@ -5,6 +5,7 @@ use data::{Source, Split};
 use spec::{DataSpec, SweepSpec, TrialSpec};
 
 use crate::exit::bad_input;
+use crate::progress::say;
 
 /// Opens the data of every trial and compares sizes, classes and augmentation.
 ///
@@ -49,16 +50,13 @@ fn check_trial(trial: &TrialSpec, source: &dyn Source) -> anyhow::Result<()> {
 }
 
 /// As [`check`], but data that is not there is a note: a sweep can be costed without its data.
-#[expect(clippy::print_stderr, reason = "a note to the person who plans")]
 pub fn check_if_present(sweep: &SweepSpec) -> anyhow::Result<()> {
     let is_missing = |trial: &TrialSpec| match &trial.recipe.data {
         DataSpec::Procedural(_) => false,
         DataSpec::ImageFolder(folder) => !folder.path.exists(),
     };
     if sweep.trials.iter().any(is_missing) {
-        eprintln!(
-            "isoflop: the sweep's data is not on this machine; sizes are not checked against it"
-        );
+        say("the sweep's data is not on this machine; sizes are not checked against it");
         return Ok(());
     }
     check(sweep)

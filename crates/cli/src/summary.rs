@@ -3,59 +3,86 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use analysis::Fit;
 use report::Column;
+use scheduler::Plan;
 use spec::SweepSpec;
-use store::{Store, TrialResult};
+use store::{Spent, Store, TrialResult, TrialState};
 
-use crate::analyse::{Analysis, describe, options};
+use crate::analyse::{Analysis, describe, geometric_mean, options};
 use crate::draw::Drawing;
 use crate::paths::Workplace;
+use crate::progress::say;
 
-/// Prints the summary. Fits are stored and figures drawn where `is_new` says that something was
-/// trained, or where there are none yet.
+/// Fits and draws what a sweep has found, unless that is done already, and prints it.
 ///
 /// # Errors
 /// The store's, or a figure that cannot be written.
-pub async fn print(
+pub async fn conclude(
     store: &Store,
     sweep: &SweepSpec,
+    plan: &Plan,
     workplace: &Workplace,
-    is_new: bool,
 ) -> anyhow::Result<()> {
     let results = store.trial_results(&sweep.name).await?;
-    let analysis = Analysis::new(&results);
-    let mut out = std::io::stdout().lock();
+    let analysis = Analysis::new(&results, plan);
     if analysis.results.is_empty() {
-        writeln!(out, "{}: no trial has finished yet", sweep.name)?;
+        say(&format!("{}: no trial has finished yet", sweep.name));
         return Ok(());
     }
-    write!(out, "{}", best_per_size(&analysis))?;
     let fits = analysis.fits();
-    write_fits(&mut out, &analysis, &fits)?;
-    for note in &analysis.notes {
-        writeln!(out, "note: {note}")?;
-    }
     let folder = workplace.figures(&sweep.name);
-    if is_new || !folder.exists() {
+    if !is_drawn(store, sweep, &analysis, &folder).await? {
+        draw(store, sweep, &analysis, fits.first(), &folder).await?;
         for fit in &fits {
             analysis.save(store, &sweep.name, fit, &options()).await?;
         }
-        draw(store, sweep, &analysis, fits.first(), &folder).await?;
     }
     let spent = store.spent(&sweep.name).await?;
+    print(&sweep.name, &analysis, &fits, &results, &spent, workplace)
+}
+
+/// Whether the figures are those of the points as they are now: fits are stored after them.
+async fn is_drawn(
+    store: &Store,
+    sweep: &SweepSpec,
+    analysis: &Analysis,
+    folder: &Path,
+) -> anyhow::Result<bool> {
+    let hash = analysis.inputs_hash(&options());
+    let is_stored = store.fits(&sweep.name).await?.iter().any(|fit| fit.record.inputs_hash == hash);
+    Ok(is_stored && folder.join("scaling.png").exists())
+}
+
+fn print(
+    sweep: &str,
+    analysis: &Analysis,
+    fits: &[Fit],
+    results: &[TrialResult],
+    spent: &Spent,
+    workplace: &Workplace,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", best_per_size(analysis))?;
+    write_fits(&mut out, analysis, fits)?;
+    for note in &analysis.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    let has_ended =
+        |result: &&TrialResult| matches!(result.state, TrialState::Finished | TrialState::Diverged);
     writeln!(
         out,
         "\n{} of {} trials, {} training FLOPs, {} of device time in {} attempts",
-        analysis.results.len() + analysis.n_dropped,
+        results.iter().filter(has_ended).count(),
         results.len(),
         report::scientific(spent.train_flops),
         report::duration(spent.device_s),
         spent.attempts
     )?;
-    writeln!(out, "figures: {}", folder.join("scaling.svg").display())?;
-    write_next_steps(&mut out, &sweep.name, workplace)
+    writeln!(out, "figures: {}", workplace.figures(sweep).join("scaling.png").display())?;
+    write_next_steps(&mut out, sweep, workplace)
 }
 
 /// Draws the figures of what the store holds of a sweep.
@@ -67,8 +94,8 @@ pub async fn draw(
     sweep: &SweepSpec,
     analysis: &Analysis,
     fit: Option<&Fit>,
-    folder: &std::path::Path,
-) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    folder: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
     let drawing = Drawing {
         sweep: &sweep.name,
         analysis,
@@ -108,7 +135,7 @@ fn best_row(
     lengths: BTreeMap<u64, Vec<&TrialResult>>,
 ) -> Option<Vec<String>> {
     let mean = |trials: &[&TrialResult], value: fn(&TrialResult) -> Option<f64>| {
-        trials.iter().filter_map(|trial| value(trial)).sum::<f64>() / trials.len() as f64
+        geometric_mean(&trials.iter().filter_map(|trial| value(trial)).collect::<Vec<_>>())
     };
     let error = |trials: &[&TrialResult]| mean(trials, |trial| trial.val_error);
     let (steps, trials) = lengths.into_iter().min_by(|a, b| error(&a.1).total_cmp(&error(&b.1)))?;

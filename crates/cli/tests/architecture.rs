@@ -61,3 +61,20 @@ fn every_experiment_is_a_valid_sweep_called_as_its_file() {
     }
     assert!(n >= 5, "{n} experiments");
 }
+
+#[test]
+fn every_document_that_a_document_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md"]
+    {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
+        let named = words.map(|word| word.trim_end_matches('.'));
+        for name in named.filter(|word| {
+            ["docs/", "experiments/", "crates/"].iter().any(|top| word.starts_with(top))
+        }) {
+            assert!(root.join(name).exists(), "{document} names `{name}`, which is not there");
+        }
+    }
+}

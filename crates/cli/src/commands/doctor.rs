@@ -25,7 +25,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         ("program", Ok(format!("isoflop {}", env!("CARGO_PKG_VERSION")))),
         ("cpu", Ok(format!("{}, {} cores", cpu_name(), n_cores()))),
         ("gpus", Ok(gpus())),
-        ("trainer", trainer("cpu")),
+        ("trainer", trainer()),
         ("database", database(&args.db).await),
     ];
     let mut out = std::io::stdout().lock();
@@ -52,10 +52,10 @@ fn gpus() -> String {
 }
 
 /// Starts a trainer and hears what it is.
-fn trainer(device: &str) -> anyhow::Result<String> {
+fn trainer() -> anyhow::Result<String> {
     let program = trainer_program()?;
     let mut child = Command::new(&program)
-        .args(["--device", device, "--threads", "1"])
+        .args(["--device", "cpu", "--threads", "1"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

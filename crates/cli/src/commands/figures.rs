@@ -1,8 +1,10 @@
-//! `isoflop figures`: fits and figures again, from the store alone.
+//! `isoflop figures`: figures again, from the store alone.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use scheduler::Plan;
 
 use crate::analyse::Analysis;
 use crate::exit::{ALL_DONE, too_few_points};
@@ -23,7 +25,8 @@ pub struct FiguresArgs {
 
 pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
     let (store, sweep) = args.sweep.open().await?;
-    let analysis = Analysis::new(&store.trial_results(&sweep.name).await?);
+    let analysis =
+        Analysis::new(&store.trial_results(&sweep.name).await?, &Plan::new(&sweep.trials));
     if analysis.results.is_empty() {
         return Err(too_few_points(anyhow::anyhow!(
             "no trial of `{}` has finished yet",

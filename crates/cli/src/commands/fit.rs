@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use analysis::{Fit, FitError, FitOptions, Labels, Point, Selection};
 use anyhow::{Context, anyhow, bail};
 
+use scheduler::Plan;
+
 use crate::analyse::{Analysis, describe, options};
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::output::{Format, Rows};
@@ -84,7 +86,8 @@ pub async fn fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
         (None, Some(name)) => {
             let stored = StoredSweepArgs { name: name.clone(), db: args.db.clone() };
             let (store, sweep) = stored.open().await?;
-            let analysis = Analysis::new(&store.trial_results(&sweep.name).await?);
+            let analysis =
+                Analysis::new(&store.trial_results(&sweep.name).await?, &Plan::new(&sweep.trials));
             analysis.fit(law, &args.options(options().selection)).map_err(coded)?
         }
         (None, None) => bail!("clap requires a sweep or a table"),

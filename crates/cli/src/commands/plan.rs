@@ -15,7 +15,8 @@ use crate::sweep_file::SweepFileArgs;
 
 /// Show a sweep's trials, shared segments, FLOPs, memory and hours; trains nothing
 ///
-/// Hours are a guess from FLOPs per second and slot: give --flops-per-s what your device reaches.
+/// Hours are a guess: on CPU slots from a step's overhead and 4e10 FLOP/s, on GPUs from 1e14 FLOP/s.
+/// Give --flops-per-s what your device reaches.
 #[derive(clap::Args)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -25,7 +26,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     devices: Devices,
 
-    /// Training FLOPs a second of one slot; default 2e10 on a CPU slot, 1e14 on a GPU
+    /// Training FLOPs a second that one slot reaches
     #[arg(long, value_name = "FLOPS")]
     flops_per_s: Option<f64>,
 
@@ -34,7 +35,6 @@ pub struct PlanArgs {
     format: Format,
 }
 
-const CPU_FLOPS_PER_S: f64 = 2e10;
 const GPU_FLOPS_PER_S: f64 = 1e14;
 
 pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
@@ -42,14 +42,18 @@ pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     crate::source::check_if_present(&sweep)?;
     let plan = Plan::new(&sweep.trials);
     let slots = args.devices.slots().map_err(bad_input)?;
-    let on_gpu = slots.iter().any(|slot| slot.slot.visible_gpu.is_some());
-    let rate = args.flops_per_s.unwrap_or(if on_gpu { GPU_FLOPS_PER_S } else { CPU_FLOPS_PER_S });
-    if !(rate.is_finite() && rate > 0.0) {
+    if let Some(rate) = args.flops_per_s
+        && !(rate.is_finite() && rate > 0.0)
+    {
         return Err(bad_input(anyhow::anyhow!(
             "--flops-per-s must be a positive number, not {rate}"
         )));
     }
-    let cost = Cost { n_slots: slots.len(), flops_per_s: rate };
+    let on_gpu = slots.iter().any(|slot| slot.slot.visible_gpu.is_some());
+    let cost = Cost {
+        n_slots: slots.len(),
+        flops_per_s: args.flops_per_s.or(on_gpu.then_some(GPU_FLOPS_PER_S)),
+    };
     match args.format {
         Format::Json => Rows::one(as_json(&sweep, &plan, &cost)).print(Format::Json)?,
         Format::Csv => by_shape(&plan, &cost).print(Format::Csv)?,
@@ -61,15 +65,20 @@ pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(ALL_DONE))
 }
 
-/// What FLOPs take on the given slots, when every slot is busy to the end.
+/// What segments take on the given slots, when every slot is busy to the end.
 struct Cost {
     n_slots: usize,
-    flops_per_s: f64,
+    /// None: the scheduler's own guess for a CPU core.
+    flops_per_s: Option<f64>,
 }
 
 impl Cost {
-    fn hours(&self, flops: f64) -> f64 {
-        flops / self.flops_per_s / self.n_slots as f64 / 3600.0
+    fn hours<'a>(&self, segments: impl Iterator<Item = &'a PlannedSegment>) -> f64 {
+        let seconds = |segment: &PlannedSegment| match self.flops_per_s {
+            Some(rate) => segment.spec.train_flops() / rate,
+            None => segment.estimated_s(),
+        };
+        segments.map(seconds).sum::<f64>() / self.n_slots as f64 / 3600.0
     }
 }
 
@@ -82,7 +91,7 @@ fn as_json(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> Value {
         "train_flops_planned": plan.train_flops(),
         "n_slots": cost.n_slots,
         "assumed_flops_per_s": cost.flops_per_s,
-        "estimated_hours": cost.hours(plan.train_flops()),
+        "estimated_hours": cost.hours(plan.segments.iter()),
         "segments": plan.segments.iter().map(segment_json).collect::<Vec<_>>(),
     })
 }
@@ -101,6 +110,7 @@ fn segment_json(segment: &PlannedSegment) -> Value {
         "end_step": spec.end,
         "train_flops": spec.train_flops(),
         "n_trials": segment.n_trials,
+        "memory_bytes": memory_bytes(segment),
     })
 }
 
@@ -122,7 +132,7 @@ fn by_shape(plan: &Plan, cost: &Cost) -> Rows {
             json!(n_trials),
             json!(segments.len()),
             json!(flops),
-            json!(cost.hours(flops)),
+            json!(cost.hours(segments.iter().copied())),
             json!(memory / 1e9),
         ]
     };
@@ -161,13 +171,7 @@ fn print_totals(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> anyhow::Result<(
             "A cosine or linear schedule depends on the length: those trials share no trunk."
         )?;
     }
-    writeln!(
-        out,
-        "About {:.2} hours on {} slot{} at {:.1e} FLOP/s each.",
-        cost.hours(planned),
-        cost.n_slots,
-        if cost.n_slots == 1 { "" } else { "s" },
-        cost.flops_per_s
-    )?;
+    let hours = cost.hours(plan.segments.iter());
+    writeln!(out, "About {} on {} slots.", report::duration(3600.0 * hours), cost.n_slots)?;
     Ok(())
 }

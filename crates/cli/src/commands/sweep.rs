@@ -1,12 +1,15 @@
 //! `isoflop sweep`: train what a sweep file asks for, and show what came out.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use scheduler::{Ended, LocalEngine, Plan, SegmentState, States, Stop, drive, next_launch};
+use scheduler::{
+    Ended, LocalEngine, Plan, PlannedSegment, SegmentState, States, Stop, drive, next_launch,
+};
 use serde_json::json;
-use spec::SweepSpec;
+use spec::{SweepSpec, checkpoint_name};
 use store::{PlannedTrial, Store, SweepRecord, WriterLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -52,18 +55,53 @@ pub async fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     recover(&store, &workplace).await?;
     let plan = Plan::new(&sweep.trials);
     save(&store, &sweep, &plan).await?;
-    let states = stored_states(&store, &sweep.name, &plan).await?;
-    let is_new = next_launch(&plan, &states).is_some();
-    let ended = match is_new {
-        true => {
+    let mut states = stored_states(&store, &sweep.name, &plan).await?;
+    reopen(&store, &plan, &mut states, &workplace).await?;
+    let ended = match next_launch(&plan, &states) {
+        Some(_) => {
             save_provenance(&store, &sweep.name, &slots).await?;
             train(args, &store, &sweep.name, &workplace, &plan, states, &slots).await?
         }
-        false => Ended { states, interrupted: false },
+        None => Ended { states, interrupted: false },
     };
-    summary::print(&store, &sweep, &workplace, is_new).await?;
+    if !ended.interrupted {
+        summary::conclude(&store, &sweep, &plan, &workplace).await?;
+    }
     store.close().await;
     conclude(&ended)
+}
+
+/// What is tried again: segments that failed before, since somebody has asked for the sweep again,
+/// and finished ones whose checkpoint is gone though a segment that is still to be trained starts
+/// from it.
+async fn reopen(
+    store: &Store,
+    plan: &Plan,
+    states: &mut States,
+    workplace: &Workplace,
+) -> anyhow::Result<()> {
+    let mut needed = HashSet::new();
+    let mut reopened = Vec::new();
+    // Children come after their parents in a plan.
+    for PlannedSegment { id, spec, .. } in plan.segments.iter().rev() {
+        let is_gone = || !workplace.checkpoints(*id).join(checkpoint_name(spec.end)).exists();
+        let is_open = match states.get(id) {
+            Some(SegmentState::Failed { .. }) => true,
+            Some(SegmentState::Finished) => needed.contains(id) && is_gone(),
+            Some(SegmentState::Diverged { .. }) => continue,
+            Some(SegmentState::Pending { .. } | SegmentState::Running { .. }) | None => {
+                needed.extend(spec.parent);
+                continue;
+            }
+        };
+        if is_open {
+            needed.extend(spec.parent);
+            reopened.push(*id);
+        }
+    }
+    store.reopen(&reopened).await?;
+    states.extend(reopened.into_iter().map(|id| (id, SegmentState::NEW)));
+    Ok(())
 }
 
 async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<()> {
@@ -159,7 +197,10 @@ fn conclude(ended: &Ended) -> anyhow::Result<ExitCode> {
     match reasons.first() {
         None => Ok(ExitCode::from(ALL_DONE)),
         Some(reason) => {
-            say(&format!("{} segments failed, the first: {reason}", reasons.len()));
+            say(&format!(
+                "{} segments failed, the first: {reason}; the same command tries them again",
+                reasons.len()
+            ));
             Ok(ExitCode::from(SOME_TRIALS_FAILED))
         }
     }

@@ -1,0 +1,108 @@
+//! From the sweep file to the figures through the real trainer: libtorch, checkpoints, the store.
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::Place;
+use serde_json::Value;
+
+fn experiment(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Standard output of the smoke sweep with some keys set.
+fn smoke(place: &Place, set: &[&str]) -> String {
+    let file = experiment("smoke.toml");
+    let mut args = vec!["sweep", &file, "--devices", "cpu:2"];
+    args.extend(set.iter().flat_map(|pair| ["--set", pair]));
+    place.stdout(&args, 0)
+}
+
+fn place() -> Place {
+    Place::new("isoflop-trainer")
+}
+
+/// Everything that must not depend on when or in which order trials were trained.
+const RESULTS: &str =
+    "select trial_id, state, val_loss, val_error from trial_result order by trial_id";
+
+#[test]
+fn the_smoke_sweep_trains_stores_fits_and_draws() {
+    let place = self::place();
+    let start = Instant::now();
+    let summary = smoke(&place, &[]);
+    println!("the smoke sweep takes {:.1} s", start.elapsed().as_secs_f64());
+    assert!(summary.contains("12 of 12 trials"), "{summary}");
+    for figure in ["scaling.svg", "scaling.png", "data_size.svg", "loss_curves.png"] {
+        assert!(place.path("results/figures/smoke").join(figure).exists(), "{figure}");
+    }
+    let chance = 15.0 / 16.0;
+    for row in place.query("select shape, val_error from trial_result where steps = 400") {
+        let error = row["val_error"].as_f64().unwrap();
+        assert!(error < 0.9 * chance, "{} has learnt nothing: {error}", row["shape"]);
+    }
+    let plan = place.stdout(&["plan", &experiment("smoke.toml"), "--format", "json"], 0);
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let spent =
+        place.query("select sum(train_flops) as spent from attempt")[0]["spent"].as_f64().unwrap();
+    assert!((spent / plan["train_flops_planned"].as_f64().unwrap() - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn a_sweep_killed_again_and_again_ends_with_the_numbers_of_an_undisturbed_one() {
+    let undisturbed = self::place();
+    smoke(&undisturbed, &[]);
+    let place = self::place();
+    let mut seen = 0;
+    for kill in 0..4 {
+        let mut child = place
+            .command(&["sweep", &experiment("smoke.toml"), "--devices", "cpu:2", "--quiet"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while child.try_wait().unwrap().is_none() && place.n_finished() < seen + 3 {
+            assert!(Instant::now() < deadline, "no progress before kill {kill}");
+            std::thread::sleep(Duration::from_millis(15 + 30 * kill));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = place.n_finished();
+        assert!(now >= seen, "a finished segment was lost: {now} after {seen}");
+        seen = now;
+    }
+    smoke(&place, &[]);
+    assert_eq!(place.query(RESULTS), undisturbed.query(RESULTS));
+    let again =
+        "select segment_id from attempt where outcome = 'finished' group by 1 having count(*) > 1";
+    assert!(place.query(again).is_empty(), "a finished segment was trained twice");
+}
+
+#[test]
+fn a_trial_of_a_shared_trunk_has_the_numbers_of_the_trial_trained_alone() {
+    let shared = self::place();
+    smoke(&shared, &[]);
+    let alone = self::place();
+    smoke(&alone, &["axes.examples_seen=[6400]"]);
+    let results =
+        "select trial_id, val_loss, val_error from trial_result where steps = 400 order by 1";
+    let rows = alone.query(results);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(shared.query(results), rows);
+}
+
+#[test]
+fn divergence_is_a_result() {
+    let place = self::place();
+    smoke(&place, &["train.learning_rate=1e30", "train.clip=0", "axes.examples_seen=[1600]"]);
+    let rows = place.query("select state, val_error from trial_result");
+    assert!(
+        rows.iter().all(|row| row["state"] == "diverged" && row["val_error"].is_null()),
+        "{rows:?}"
+    );
+}
