@@ -2,7 +2,7 @@
 #
 #   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
 #   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
-#   make figures GRID=small  fits and figures again, from the store alone
+#   make figures GRID=small  figures again, from the store alone
 #   make query SQL="..."     ask the store; read-only
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
@@ -29,7 +29,7 @@ ISOFLOP := target/release/isoflop
 SETTINGS := $(foreach pair,$(SET),--set '$(pair)')
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | sed '/^SHELL/,$$d'
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 setup:
 	@scripts/setup.sh
