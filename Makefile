@@ -34,8 +34,9 @@ help:
 setup:
 	@scripts/setup.sh
 
+# The first build takes about five minutes and shows what it does; later ones are silent.
 build: setup
-	@$(CARGO) build --release --quiet --bin isoflop --bin isoflop-trainer
+	@$(CARGO) build --release $(if $(wildcard $(ISOFLOP)),--quiet) --bin isoflop --bin isoflop-trainer
 
 sweep: build
 	@$(ISOFLOP) sweep --db '$(DB)' --devices '$(DEVICES)' $(SETTINGS) 'experiments/$(GRID).toml'

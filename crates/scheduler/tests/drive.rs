@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use scheduler::{
     Journal, LocalEngine, Plan, PlannedSegment, SegmentState, Slot, States, Stop, drive,
@@ -17,6 +17,12 @@ struct Memory {
     attempts: HashMap<SegmentId, u32>,
     finished: Vec<SegmentId>,
     lost: usize,
+}
+
+impl Memory {
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), attempts: HashMap::new(), finished: Vec::new(), lost: 0 }
+    }
 }
 
 impl Journal for Memory {
@@ -98,12 +104,7 @@ async fn every_segment_finishes_once_though_trainers_crash() {
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 
     let mut engine = LocalEngine::new(script, folder.path().join("logs"), slots(2));
-    let mut journal = Memory {
-        folder: folder.path().to_owned(),
-        attempts: HashMap::new(),
-        finished: Vec::new(),
-        lost: 0,
-    };
+    let mut journal = Memory::new(folder.path());
     let (_sender, stop) = watch::channel(Stop::No);
     let ended = drive(&plan, States::new(), &mut engine, &mut journal, stop).await.unwrap();
 
@@ -124,12 +125,7 @@ async fn no_op_segments_pass_and_their_rate_is_printed() {
     let plan = Plan::new(&trials);
     let mut engine =
         LocalEngine::new(program("fake-trainer"), folder.path().join("logs"), slots(2));
-    let mut journal = Memory {
-        folder: folder.path().to_owned(),
-        attempts: HashMap::new(),
-        finished: Vec::new(),
-        lost: 0,
-    };
+    let mut journal = Memory::new(folder.path());
     let (_sender, stop) = watch::channel(Stop::No);
     let start = std::time::Instant::now();
     let ended = drive(&plan, States::new(), &mut engine, &mut journal, stop).await.unwrap();
@@ -143,12 +139,7 @@ async fn a_missing_trainer_is_named() {
     let plan = Plan::new(&[trial(0, 10, 0)]);
     let mut engine =
         LocalEngine::new(folder.path().join("no-such"), folder.path().join("logs"), slots(1));
-    let mut journal = Memory {
-        folder: folder.path().to_owned(),
-        attempts: HashMap::new(),
-        finished: Vec::new(),
-        lost: 0,
-    };
+    let mut journal = Memory::new(folder.path());
     let (_sender, stop) = watch::channel(Stop::No);
     let error = drive(&plan, States::new(), &mut engine, &mut journal, stop).await.unwrap_err();
     assert!(error.to_string().contains("no-such"), "{error}");
