@@ -89,8 +89,11 @@ impl Analysis {
     pub fn fits(&self) -> Vec<Fit> {
         let mut fits: Vec<_> =
             analysis::law::ALL.iter().filter_map(|law| self.fit(*law, &options()).ok()).collect();
-        let score =
-            |fit: &Fit| fit.holdout.as_ref().map_or(f64::INFINITY, |holdout| holdout.rmse_log);
+        // In tenths of a percent: a smaller difference is none, and the simpler law, which is listed
+        // first, stays first.
+        let score = |fit: &Fit| {
+            fit.holdout.as_ref().map_or(f64::INFINITY, |held| (1000.0 * held.rmse_log).round())
+        };
         fits.sort_by(|a, b| score(a).total_cmp(&score(b)));
         fits
     }
