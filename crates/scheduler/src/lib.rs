@@ -1,7 +1,7 @@
 //! From trials to finished segments.
 //!
 //! [`Plan`] turns trials into a forest of segments; [`SegmentState`] says where each one stands;
-//! [`next_launch`] decides what starts next. All three are pure. [`drive`] is the only place where
+//! [`next_launch`] decides what starts next. All three are pure. [`drive()`] is the only place where
 //! they meet the world: an [`Engine`] that executes segments and a [`Journal`] that stores every
 //! event before it is acted on.
 

@@ -1,6 +1,6 @@
 //! A sweep file: parsed once, validated whole, never changed afterwards.
 //!
-//! [`SweepSpec::parse`] turns text into typed tables ([`file`]), the tables into cross products
+//! [`SweepSpec::parse`] turns text into typed tables ([`mod@file`]), the tables into cross products
 //! of axes, and those into trials. Every error names the file, the line and the key.
 
 mod expand;
