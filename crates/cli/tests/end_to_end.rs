@@ -106,3 +106,26 @@ fn divergence_is_a_result() {
         "{rows:?}"
     );
 }
+
+#[test]
+fn a_damaged_trunk_is_trained_again() {
+    let place = self::place();
+    smoke(&place, &[]);
+    let sql = "select segment_id as id from segment where kind = 'trunk' and end_step = 320 order by 1 limit 1";
+    let id = place.query(sql)[0]["id"].as_str().unwrap().to_owned();
+    let tensors =
+        place.path(&format!("results/checkpoints/{id}/step-00000320/tensors.safetensors"));
+    let mut bytes = std::fs::read(&tensors).unwrap();
+    bytes[2000] ^= 1;
+    std::fs::write(&tensors, bytes).unwrap();
+
+    // The longer trials start from that checkpoint.
+    let longer = "axes.examples_seen=[1600, 3200, 6400, 9600]";
+    let file = experiment("smoke.toml");
+    let args = ["sweep", &file, "--devices", "cpu:2", "--set", longer];
+    let output = place.output(&args);
+    assert_eq!(output.status.code(), Some(10));
+    assert!(common::text(&output.stderr).contains("damaged"));
+    let summary = place.stdout(&args, 0);
+    assert!(summary.contains("16 of 16 trials"), "{summary}");
+}

@@ -22,6 +22,8 @@ const MANIFEST: &str = "checkpoint.json";
 const STEP: &str = "step-";
 const PARTIAL: &str = ".partial-";
 const ASIDE: &str = ".replaced-";
+/// Where a parent's damaged checkpoint is put, for who wants to look at it.
+const DAMAGED: &str = "damaged-";
 
 /// `checkpoint.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,12 +60,24 @@ pub(crate) enum CheckpointError {
     )]
     NotThisModel { path: PathBuf, name: String, shape: Vec<i64> },
     #[error(
-        "no checkpoint of step {step} in `{folder}`; the parent segment has to be trained again"
+        "no checkpoint of step {step} in `{folder}`; the next `isoflop sweep` trains the parent segment again"
     )]
     NoParent { folder: PathBuf, step: u64 },
 }
 
 impl CheckpointError {
+    /// Whether the files are not what was written.
+    const fn is_damage(&self) -> bool {
+        match self {
+            Self::Manifest { .. } | Self::Digest { .. } | Self::Tensors { .. } => true,
+            Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Format { .. }
+            | Self::NotThisModel { .. }
+            | Self::NoParent { .. } => false,
+        }
+    }
+
     fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Write { path, error }
@@ -127,11 +141,17 @@ pub(crate) fn load_parent(folder: &Path, flat: &Flat, step: u64) -> Result<(), C
     if !path.is_dir() {
         return Err(CheckpointError::NoParent { folder: folder.to_owned(), step });
     }
-    load(&path, flat).map(drop)
+    let loaded = load(&path, flat).map(drop);
+    if loaded.as_ref().is_err_and(CheckpointError::is_damage) {
+        // Out of the way, so that the next sweep sees that the parent is to be trained again. Where
+        // that fails too, the error names the folder all the same.
+        let _ = fs::rename(&path, folder.join(format!("{DAMAGED}{step:08}")));
+    }
+    loaded
 }
 
 fn path_of(folder: &Path, step: u64) -> PathBuf {
-    folder.join(format!("{STEP}{step:08}"))
+    folder.join(spec::checkpoint_name(step))
 }
 
 /// Steps that `folder` has checkpoints of, ascending.

@@ -217,6 +217,9 @@ fn a_damaged_parent_is_an_error_that_names_the_file() {
     let file = damage(&trunk.checkpoints.join("step-00000006"));
     let damaged = execute(&cooldown, None).last.unwrap_err();
     assert!(damaged.to_string().contains(file.to_str().unwrap()), "{damaged}");
+    assert!(!trunk.checkpoints.join("step-00000006").exists(), "it is out of the way");
+    execute(&trunk, None);
+    assert_finished(&execute(&cooldown, None), 6);
 }
 
 /// Changes one byte in the middle of the tensors.
