@@ -85,7 +85,7 @@ fn a_sweep_trains_stores_fits_and_draws_and_a_second_one_has_nothing_to_do() {
     let place = place();
     let summary = place.stdout(&["sweep", "sweep.toml"], 0);
     for part in
-        ["best error", "m2: y = b x^-c + e", "zhai:", "rms residual", "scaling.svg", "next:"]
+        ["best error", "m2: y = b x^-c + e", "zhai:", "rms residual", "scaling.png", "next:"]
     {
         assert!(summary.contains(part), "`{part}` is not in: {summary}");
     }
