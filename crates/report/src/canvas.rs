@@ -141,9 +141,9 @@ impl Canvas<'_> {
 
     /// Draws one line of text, with its `^{..}` raised.
     pub(crate) fn text(&mut self, text: &str, at: Spot, how: Type) {
-        let runs = runs(text);
-        if let [run] = runs.as_slice() {
-            return self.run(run, at, how, how.anchor);
+        let parts = stretches(text);
+        if let [stretch] = parts.as_slice() {
+            return self.stretch(stretch, at, how, how.anchor);
         }
         let width = text_width(text, how.size);
         let mut along = match how.anchor {
@@ -151,19 +151,19 @@ impl Canvas<'_> {
             Anchor::Centre => -0.5 * width,
             Anchor::Right => -width,
         };
-        for run in runs {
-            let raised = if run.raised { EXPONENT_RISE * how.size } else { 0.0 };
+        for stretch in parts {
+            let raised = if stretch.raised { EXPONENT_RISE * how.size } else { 0.0 };
             let spot = match how.direction {
                 Direction::Across => (at.0 + along, at.1 - raised),
                 Direction::Up => (at.0 - raised, at.1 - along),
             };
-            self.run(&run, spot, how, Anchor::Left);
-            along += run.width(how.size);
+            self.stretch(&stretch, spot, how, Anchor::Left);
+            along += stretch.width(how.size);
         }
     }
 
-    fn run(&mut self, run: &Run, at: Spot, how: Type, anchor: Anchor) {
-        if run.text.is_empty() {
+    fn stretch(&mut self, stretch: &Stretch, at: Spot, how: Type, anchor: Anchor) {
+        if stretch.text.is_empty() {
             return;
         }
         let h_pos = match anchor {
@@ -175,21 +175,22 @@ impl Canvas<'_> {
             Direction::Across => FontTransform::None,
             Direction::Up => FontTransform::Rotate270,
         };
-        let size = run.size(how.size) * SVG_FONT_RATIO * UNITS;
+        let size = stretch.size(how.size) * SVG_FONT_RATIO * UNITS;
         let font = (FONT_FAMILY, size).into_font().transform(transform);
         let style = TextStyle::from(font).color(&how.colour).pos(Pos::new(h_pos, VPos::Center));
-        let visible: String = run.text.chars().filter(|c| !c.is_control()).collect();
+        let visible: String = stretch.text.chars().filter(|c| !c.is_control()).collect();
+        let visible = with_firm_ends(&visible);
         self.backend.draw_text(&visible, &style, coord(at)).expect(DRAWN);
     }
 }
 
 /// A stretch of text at one height.
-struct Run<'a> {
+struct Stretch<'a> {
     text: &'a str,
     raised: bool,
 }
 
-impl Run<'_> {
+impl Stretch<'_> {
     fn size(&self, base: f64) -> f64 {
         if self.raised { EXPONENT_SIZE * base } else { base }
     }
@@ -204,32 +205,40 @@ impl Run<'_> {
     }
 }
 
+/// SVG drops spaces at the ends of a text; beside a raised part they stand between words.
+fn with_firm_ends(text: &str) -> String {
+    let inner = text.trim_matches(' ');
+    let (before, after) = text.split_once(inner).unwrap_or_default();
+    let firm = |spaces: &str| "\u{a0}".repeat(spaces.len());
+    format!("{}{inner}{}", firm(before), firm(after))
+}
+
 /// Splits at `^{..}`; an opening without its end is text like any other.
-fn runs(text: &str) -> Vec<Run<'_>> {
+fn stretches(text: &str) -> Vec<Stretch<'_>> {
     let mut rest = text;
     let mut found = Vec::new();
     while let Some((before, after)) = rest.split_once("^{")
         && let Some((raised, tail)) = after.split_once('}')
     {
-        found.push(Run { text: before, raised: false });
-        found.push(Run { text: raised, raised: true });
+        found.push(Stretch { text: before, raised: false });
+        found.push(Stretch { text: raised, raised: true });
         rest = tail;
     }
     if !rest.is_empty() || found.is_empty() {
-        found.push(Run { text: rest, raised: false });
+        found.push(Stretch { text: rest, raised: false });
     }
     found
 }
 
 /// The text without its markup: `10^{9}` is `10^9`.
 fn plain(text: &str) -> String {
-    let caret = |run: &Run| if run.raised { "^" } else { "" };
-    runs(text).iter().flat_map(|run| [caret(run), run.text]).collect()
+    let caret = |stretch: &Stretch| if stretch.raised { "^" } else { "" };
+    stretches(text).iter().flat_map(|stretch| [caret(stretch), stretch.text]).collect()
 }
 
 /// Width of one line of text in px.
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
-    runs(text).iter().map(|run| run.width(size)).sum()
+    stretches(text).iter().map(|stretch| stretch.width(size)).sum()
 }
 
 /// Lines no wider than `width` px: broken at spaces, and inside a word only where the word alone
@@ -283,8 +292,9 @@ mod tests {
 
     #[test]
     fn exponents_are_split_off_and_an_open_brace_is_text() {
-        let of =
-            |text| runs(text).iter().map(|r| (r.text.to_owned(), r.raised)).collect::<Vec<_>>();
+        let of = |text| {
+            stretches(text).iter().map(|r| (r.text.to_owned(), r.raised)).collect::<Vec<_>>()
+        };
         let pair = |text: &str, raised| (text.to_owned(), raised);
         assert_eq!(of("10^{9} FLOPs"), [pair("10", false), pair("9", true), pair(" FLOPs", false)]);
         assert_eq!(of("a^{b"), [pair("a^{b", false)]);
