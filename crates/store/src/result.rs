@@ -200,7 +200,7 @@ mod tests {
         let spec = &plan.trials[1].spec;
         assert_eq!(results[1].trial_id, spec.id());
         assert_eq!(results[1].train_flops, spec.train_flops());
-        assert_eq!((results[1].examples_seen, results[1].shape.as_str()), (200 * 64, "mu"));
+        assert_eq!((results[1].examples_seen, results[1].shape.as_str()), (200 * 8, "8x1"));
         let spent = test.store.spent("small").await.unwrap();
         let planned: f64 = plan.segments.iter().map(spec::SegmentSpec::train_flops).sum();
         let expected = Spent { attempts: 4, train_flops: planned, device_s: 17.0 };

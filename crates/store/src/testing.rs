@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use spec::{
-    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Optimiser, Pool,
-    Positions, Precision, ProceduralSpec, Recipe, Schedule, SegmentId, SegmentKind, SegmentSpec,
-    Spent, TrainSpec, TrainerEvent, TrialSpec, VitSpec, WeightDecay,
-};
+use spec::{SegmentId, SegmentKind, SegmentSpec, Spent, TrainerEvent, TrialSpec};
 use tempfile::TempDir;
+use test_support::recipe;
 
 use crate::{NewAttempt, PlannedTrial, Store, SweepRecord};
 
@@ -72,39 +69,6 @@ pub(crate) fn two_trials(seed: u64) -> Plan {
         trial(200, 40, &[&trunk, &longer, &long]),
     ];
     Plan { trials, segments: vec![trunk, short, longer, long] }
-}
-
-fn recipe(seed: u64) -> Recipe {
-    Recipe {
-        format: FORMAT,
-        data: DataSpec::Procedural(ProceduralSpec {
-            resolution: 32,
-            classes: 10,
-            difficulty: 1.0,
-            seed: 0,
-        }),
-        unique_examples: 1000,
-        model: ModelSpec::Vit(VitSpec {
-            shape: NamedShape::published("mu").unwrap(),
-            patch: 4,
-            resolution: 32,
-            classes: 10,
-            pool: Pool::Gap,
-            positions: Positions::Learned,
-        }),
-        train: TrainSpec {
-            batch: 64,
-            optimiser: Optimiser::Adamw(AdamW::default()),
-            learning_rate: 1e-3,
-            weight_decay: WeightDecay { body: 0.1, head: 0.1 },
-            clip: Some(1.0),
-            schedule: Schedule { decay: Decay::Constant, warmup: 10 },
-            augmentation: Augmentation::default(),
-            precision: Precision::F32,
-        },
-        eval: EvalSpec { examples: 100, every: None },
-        seed,
-    }
 }
 
 pub(crate) fn on_cpu() -> NewAttempt {

@@ -68,7 +68,7 @@ pub async fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
         summary::conclude(&store, &sweep, &plan, &workplace).await?;
     }
     store.close().await;
-    conclude(&ended)
+    exit_code(&ended)
 }
 
 /// What is tried again: segments that failed before, since somebody has asked for the sweep again,
@@ -178,7 +178,7 @@ fn stop_on_signals() -> anyhow::Result<watch::Receiver<Stop>> {
     Ok(receiver)
 }
 
-fn conclude(ended: &Ended) -> anyhow::Result<ExitCode> {
+fn exit_code(ended: &Ended) -> anyhow::Result<ExitCode> {
     if ended.interrupted {
         say("interrupted; the same command continues");
         return Ok(ExitCode::from(INTERRUPTED));
