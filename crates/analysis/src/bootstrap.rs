@@ -7,9 +7,10 @@
 
 use rayon::prelude::*;
 
-use crate::design::{Datum, Design};
-use crate::law::Law;
-use crate::minimise::{Minimum, Problem, minimise};
+use crate::design::{Design, n_distinct};
+use crate::law::{Law, Values};
+use crate::loss::Loss;
+use crate::minimise::{Minimum, Problem, minimise, zeros};
 use crate::objective::{Frame, Objective};
 use crate::random::Stream;
 use crate::search::lowest;
@@ -21,8 +22,8 @@ const N_FOLLOWED: usize = 2;
 
 pub(crate) struct Ensemble {
     /// Parameters in internal units, a row per resample that could be fitted.
-    pub params: Vec<Vec<f64>>,
-    /// Resamples that did not reach a minimum, or had fewer distinct x than the law has parameters.
+    pub params: Vec<Values>,
+    /// Resamples that did not reach a minimum, or had fewer distinct places than the law has parameters.
     pub n_unconverged: usize,
 }
 
@@ -30,9 +31,9 @@ pub(crate) struct Ensemble {
 pub(crate) struct Bootstrap {
     pub law: &'static dyn Law,
     pub frame: Frame,
-    pub delta: f64,
+    pub loss: Loss,
     /// Coordinates to start from: the best fit and its rivals.
-    pub warm: Vec<Vec<f64>>,
+    pub warm: Vec<Values>,
     pub seed: u64,
 }
 
@@ -50,20 +51,20 @@ impl Bootstrap {
         }
     }
 
-    fn resample(&self, design: &Design, index: u64) -> Option<(Vec<f64>, bool)> {
+    fn resample(&self, design: &Design, index: u64) -> Option<(Values, bool)> {
         let data = design.resample(&mut Stream::new(self.seed, index));
-        if n_distinct_x(&data) < self.law.params().len() {
+        if n_distinct(&data) < self.law.params().len() {
             return None;
         }
-        let objective = Objective::new(self.law, self.frame, &data, self.delta);
+        let objective = Objective::new(self.law, self.frame, &data, self.loss);
         let minima: Vec<_> =
             self.starts(&objective).iter().map(|start| minimise(&objective, start)).collect();
         let Minimum { at, converged, .. } = &minima[lowest(&minima)];
         Some((objective.params(at), *converged))
     }
 
-    fn starts(&self, objective: &Objective) -> Vec<Vec<f64>> {
-        let mut gradient = vec![0.0; self.law.params().len()];
+    fn starts(&self, objective: &Objective) -> Vec<Values> {
+        let mut gradient = zeros(self.law.params().len());
         let mut cold: Vec<_> = starts(objective, N_LOOKED_AT)
             .into_iter()
             .map(|start| (objective.evaluate(&start, &mut gradient), start))
@@ -75,11 +76,6 @@ impl Bootstrap {
             .chain(cold.into_iter().take(N_FOLLOWED).map(|(_, start)| start))
             .collect()
     }
-}
-
-/// Of data in order of x.
-pub(crate) fn n_distinct_x(data: &[Datum]) -> usize {
-    data.chunk_by(|a, b| a.x == b.x).count()
 }
 
 /// Ends of the central share `level` of the values, interpolated linearly between order statistics;

@@ -1,20 +1,52 @@
 //! From points to what a law is fitted to: every point or the frontier, of the whole data or of a
 //! resample of its clusters.
 
+use std::cmp::Ordering;
+
+use crate::law::{Axis, MAX_AXES, Xs};
 use crate::point::{Point, Selection, keep_frontier, labels};
 use crate::random::Stream;
 
 /// One residual of the fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Datum {
-    pub x: f64,
+    pub x: Xs,
     pub ln_y: f64,
     pub weight: f64,
+}
+
+/// Data in order of scale: the product of the axes of which more is more compute.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale([bool; MAX_AXES]);
+
+impl Scale {
+    pub fn new(axes: &[Axis]) -> Self {
+        let mut is_scale = [false; MAX_AXES];
+        axes.iter().zip(&mut is_scale).for_each(|(axis, is)| *is = axis.is_scale());
+        Self(is_scale)
+    }
+
+    /// Of one axis x itself.
+    pub fn of(self, x: &Xs) -> f64 {
+        x.iter().zip(self.0).filter(|(_, is)| *is).map(|(x, _)| x).product()
+    }
+
+    fn order(self, a: &Datum, b: &Datum) -> Ordering {
+        let places = a.x.iter().zip(&b.x).map(|(a, b)| a.total_cmp(b));
+        let by_place = places.fold(Ordering::Equal, Ordering::then);
+        self.of(&a.x).total_cmp(&self.of(&b.x)).then(by_place).then(a.ln_y.total_cmp(&b.ln_y))
+    }
+}
+
+/// Of data in order.
+pub(crate) fn n_distinct(data: &[Datum]) -> usize {
+    data.chunk_by(|a, b| a.x == b.x).count()
 }
 
 /// Points with their keys numbered, and the rule that picks among them.
 pub(crate) struct Design<'a> {
     points: &'a [Point],
+    scale: Scale,
     selection: Selection,
     /// By point.
     configuration: Vec<usize>,
@@ -26,7 +58,7 @@ pub(crate) struct Design<'a> {
 }
 
 impl<'a> Design<'a> {
-    pub fn new(points: &'a [Point], selection: Selection) -> Self {
+    pub fn new(points: &'a [Point], selection: Selection, scale: Scale) -> Self {
         let number = |key: fn(&Point) -> u64| -> Vec<usize> {
             labels(points.iter().map(key)).into_iter().map(|label| label as usize).collect()
         };
@@ -35,7 +67,7 @@ impl<'a> Design<'a> {
         let mut n_points = vec![0.0; configuration.iter().max().map_or(0, |last| last + 1)];
         configuration.iter().for_each(|&at| n_points[at] += 1.0);
         let n_clusters = cluster.iter().max().map_or(0, |last| last + 1);
-        Self { points, selection, configuration, n_points, cluster, n_clusters }
+        Self { points, selection, scale, configuration, n_points, cluster, n_clusters }
     }
 
     pub fn n_clusters(&self) -> usize {
@@ -63,16 +95,16 @@ impl<'a> Design<'a> {
         self.select(&times)
     }
 
-    /// In order of x, with each cluster drawn `times`.
+    /// In order of scale, with each cluster drawn `times`.
     fn select(&self, times: &[f64]) -> Vec<Datum> {
         let mut data = match self.selection {
             Selection::EveryPoint => self.every_point(times),
             Selection::Frontier => self.means(times),
         };
-        data.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.ln_y.total_cmp(&b.ln_y)));
+        data.sort_by(|a, b| self.scale.order(a, b));
         match self.selection {
             Selection::EveryPoint => {}
-            Selection::Frontier => keep_frontier(&mut data, |datum| (datum.x, datum.ln_y)),
+            Selection::Frontier => keep_frontier(&mut data, |datum| (datum.x[0], datum.ln_y)),
         }
         data
     }
@@ -93,7 +125,7 @@ impl<'a> Design<'a> {
     /// 1 on average in a resample. Were it 1 in both, a configuration drawn twice would count once,
     /// and the bootstrap would be one of 63% subsamples, whose intervals are a quarter too narrow.
     fn means(&self, times: &[f64]) -> Vec<Datum> {
-        let empty = Datum { x: 0.0, ln_y: 0.0, weight: 0.0 };
+        let empty = Datum { x: [0.0; MAX_AXES], ln_y: 0.0, weight: 0.0 };
         let mut sums = vec![empty; self.n_points.len()];
         for (i, point) in self.points.iter().enumerate() {
             let (sum, times) = (&mut sums[self.configuration[i]], times[self.cluster[i]]);
@@ -111,7 +143,9 @@ impl<'a> Design<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::point::{frontier, seed_means};
+    use crate::point::{frontier, seed_means, x};
+
+    const ONE_AXIS: Scale = Scale([true, false, false]);
 
     fn points() -> Vec<Point> {
         // Two seeds of each configuration; a cluster is a seed.
@@ -123,18 +157,18 @@ mod tests {
             (4.0, 0.5, 2, 0),
             (4.0, 0.6, 2, 1),
         ]
-        .map(|(x, y, configuration, cluster)| Point { x, y, configuration, cluster })
+        .map(|(at, y, configuration, cluster)| Point { x: x(at), y, configuration, cluster })
         .to_vec()
     }
 
     #[test]
     fn the_whole_is_what_the_public_helpers_give() {
         let points = points();
-        let data = Design::new(&points, Selection::Frontier).whole();
+        let data = Design::new(&points, Selection::Frontier, ONE_AXIS).whole();
         let means = frontier(&seed_means(&points));
         assert_eq!(data.len(), means.len());
         for (datum, mean) in data.iter().zip(means) {
-            assert_eq!((datum.x, datum.weight), (mean.x, 1.0));
+            assert_eq!((datum.x[0], datum.weight), (mean.x, 1.0));
             assert!((datum.ln_y.exp() / mean.y - 1.0).abs() < 1e-15);
         }
     }
@@ -142,10 +176,10 @@ mod tests {
     #[test]
     fn a_cluster_is_drawn_whole_and_the_frontier_taken_again() {
         let points = points();
-        let design = Design::new(&points, Selection::Frontier);
+        let design = Design::new(&points, Selection::Frontier, ONE_AXIS);
         let drawn = design.select(&[2.0, 0.0]);
         assert_eq!(
-            drawn.iter().map(|datum| (datum.x, datum.weight)).collect::<Vec<_>>(),
+            drawn.iter().map(|datum| (datum.x[0], datum.weight)).collect::<Vec<_>>(),
             [(1.0, 1.0), (4.0, 1.0)]
         );
         assert!((drawn[1].ln_y - 0.5_f64.ln()).abs() < 1e-15);
@@ -154,10 +188,10 @@ mod tests {
     #[test]
     fn weights_are_one_on_average() {
         let points: Vec<_> = (0..20)
-            .map(|i| Point::independent(i, 1.0 + i as f64, 1.0 / (1.0 + i as f64)))
+            .map(|i| Point::independent(i, x(1.0 + i as f64), 1.0 / (1.0 + i as f64)))
             .collect();
         for selection in [Selection::EveryPoint, Selection::Frontier] {
-            let design = Design::new(&points, selection);
+            let design = Design::new(&points, selection, ONE_AXIS);
             let data = design.resample(&mut Stream::new(1, 2));
             assert_eq!(data.iter().map(|datum| datum.weight).sum::<f64>(), 20.0);
             assert!(data.len() < 20, "some point is drawn twice");
@@ -167,8 +201,11 @@ mod tests {
     #[test]
     fn a_configuration_at_two_places_is_found() {
         let mut points = points();
-        assert_eq!(Design::new(&points, Selection::Frontier).split_configuration(), None);
-        points[3].x = 3.0;
-        assert_eq!(Design::new(&points, Selection::Frontier).split_configuration(), Some((2, 3)));
+        assert_eq!(Design::new(&points, Selection::Frontier, ONE_AXIS).split_configuration(), None);
+        points[3].x = x(3.0);
+        assert_eq!(
+            Design::new(&points, Selection::Frontier, ONE_AXIS).split_configuration(),
+            Some((2, 3))
+        );
     }
 }

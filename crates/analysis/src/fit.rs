@@ -1,10 +1,14 @@
 //! An estimate with its interval and its embarrassments.
 
+use std::collections::BTreeMap;
+
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::bootstrap::{Bootstrap, Ensemble, central, n_distinct_x};
-use crate::design::{Datum, Design};
-use crate::law::Law;
+use crate::bootstrap::{Bootstrap, Ensemble, central};
+use crate::design::{Datum, Design, Scale, n_distinct};
+use crate::law::{Law, Values, Xs};
+use crate::loss::Loss;
+use crate::mixture::Mixture;
 use crate::objective::{Frame, Objective};
 use crate::point::{Point, Selection, seed_noise};
 use crate::search::Search;
@@ -14,8 +18,7 @@ use crate::warning::{Evidence, Warning, warnings};
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitOptions {
     pub selection: Selection,
-    /// Where the Huber term turns from a square to a line, in ln y.
-    pub delta: f64,
+    pub loss: Loss,
     pub n_starts: usize,
     /// 0: no intervals.
     pub n_resamples: usize,
@@ -28,7 +31,7 @@ impl Default for FitOptions {
     fn default() -> Self {
         Self {
             selection: Selection::EveryPoint,
-            delta: 1e-3,
+            loss: Loss::default(),
             n_starts: 512,
             n_resamples: 1000,
             level: 0.95,
@@ -40,8 +43,8 @@ impl Default for FitOptions {
 /// What the axes and the bootstrap's unit are called where the points come from. Echoed, not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
-    /// `train_flops`
-    pub x: String,
+    /// By axis of the law: `train_flops`, or `params` and `examples_seen`.
+    pub axes: Vec<String>,
     /// `val_error`
     pub y: String,
     /// What shares a [`Point::cluster`]: `trial`, `trunk`, `row`.
@@ -55,9 +58,13 @@ pub enum FitError {
     #[error("points {first} and {second} share a configuration but not {axis}")]
     SplitConfiguration { axis: String, first: usize, second: usize },
     #[error(
-        "law {law} has {needed} parameters and needs as many points at different x; there are {found}"
+        "law {law} has {needed} parameters and needs as many points at different places; there are {found}"
     )]
     TooFewPoints { law: &'static str, needed: usize, found: usize },
+    #[error("every point has the same {axis}, {value}: law {law} needs points at different ones")]
+    OneValue { law: &'static str, axis: String, value: f64 },
+    #[error("law {law} has the axes {expected}; {found} columns are named")]
+    Axes { law: &'static str, expected: String, found: usize },
     #[error("{option} is {value}: it has to be {wanted}")]
     Option { option: &'static str, value: f64, wanted: &'static str },
 }
@@ -68,7 +75,10 @@ pub enum FitError {
 pub struct Fit {
     #[serde(serialize_with = "name_of_law")]
     pub law: &'static dyn Law,
-    pub x: String,
+    pub formula: &'static str,
+    /// Column by axis: `x` of one-axis laws, `n` and `d` and so on of others.
+    #[serde(flatten)]
+    pub axes: BTreeMap<&'static str, String>,
     pub y: String,
     /// Points that the law was fitted to: of a frontier, those on it.
     pub n_points: usize,
@@ -76,6 +86,9 @@ pub struct Fit {
     pub n_dropped: usize,
     #[serde(serialize_with = "as_map")]
     pub params: Vec<ParamEstimate>,
+    /// Quantities that follow from the parameters; see [`Law::derived`].
+    #[serde(serialize_with = "as_map")]
+    pub derived: Vec<ParamEstimate>,
     pub level: f64,
     pub objective: ObjectiveValue,
     pub starts: Starts,
@@ -83,11 +96,14 @@ pub struct Fit {
     pub holdout: Option<Holdout>,
     pub warnings: Vec<Warning>,
     /// Root mean square of ln y - ln yhat over the points of the fit.
-    #[serde(skip)]
     pub residual_rms: f64,
     /// See [`seed_noise`].
-    #[serde(skip)]
     pub seed_noise: Option<f64>,
+    /// Akaike's criterion corrected for few points, of Laplacian residuals: to be read beside the
+    /// holdout, not instead of it. `None` with no more points than parameters.
+    pub aicc: Option<f64>,
+    /// Smallest and largest value of each axis and of y among the points.
+    pub ranges: BTreeMap<String, (f64, f64)>,
     #[serde(skip)]
     curves: Curves,
 }
@@ -103,8 +119,12 @@ pub struct ParamEstimate {
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ObjectiveValue {
+    /// See [`Loss::kind`].
     pub kind: &'static str,
+    /// Null in JSON for least squares.
     pub delta: f64,
+    /// See [`Loss::above`].
+    pub above: f64,
     pub value: f64,
 }
 
@@ -122,23 +142,25 @@ pub struct BootstrapCounts {
     pub unconverged: usize,
 }
 
-/// The fit without the fifth of its points with the largest x, scored on them.
+/// The inner backtest: the law fitted without the points beyond half of the largest scale (x; of
+/// several axes their product), and without at least a fifth of them, scored on these.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Holdout {
     pub n: usize,
     pub rmse_log: f64,
 }
 
-/// A point of the fitted curve with the band that the parameters' uncertainty gives it.
-///
-/// The band holds the curve, not the next measurement: that scatters around the curve by
-/// [`Fit::residual_rms`] more. Nor does it hold the doubt whether the law itself is the right one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The value of the fitted curve at a place, and two intervals at the fit's level.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Prediction {
     pub value: f64,
-    /// Percentiles at the fit's level; `value` without a bootstrap.
+    /// Where the curve may be, by the parameters' uncertainty; `value` without a bootstrap.
     pub low: f64,
     pub high: f64,
+    /// Where a measurement may be: residual noise added. Neither holds the doubt whether this law is
+    /// the right one; [`crate::forecast`] does.
+    pub noise_low: f64,
+    pub noise_high: f64,
 }
 
 /// The best curve and the bootstrap's, in internal units: no digit is lost on the way to a
@@ -146,8 +168,8 @@ pub struct Prediction {
 #[derive(Clone, Debug)]
 struct Curves {
     frame: Frame,
-    best: Vec<f64>,
-    ensemble: Vec<Vec<f64>>,
+    best: Values,
+    ensemble: Vec<Values>,
 }
 
 /// Fits `law` to `points`: the least sum of Huber terms of ln y - ln yhat over many starts, with
@@ -159,23 +181,21 @@ pub fn fit(
     options: &FitOptions,
 ) -> Result<Fit, FitError> {
     check_options(options)?;
-    check_points(points, labels)?;
-    let design = Design::new(points, options.selection);
+    check_axes(law, points, labels)?;
+    let scale = Scale::new(law.axes());
+    let design = Design::new(points, options.selection, scale);
     if let (Selection::Frontier, Some((first, second))) =
         (options.selection, design.split_configuration())
     {
-        return Err(FitError::SplitConfiguration { axis: labels.x.clone(), first, second });
+        return Err(FitError::SplitConfiguration { axis: labels.axes[0].clone(), first, second });
     }
     let data = design.whole();
-    let (needed, found) = (law.params().len(), n_distinct_x(&data));
-    if found < needed {
-        return Err(FitError::TooFewPoints { law: law.name(), needed, found });
-    }
-    let objective = Objective::new(law, Frame::new(&data), &data, options.delta);
+    check_enough(law, &data, labels)?;
+    let objective = Objective::new(law, Frame::new(law, &data), &data, options.loss);
     let search = Search::new(&objective, options.n_starts);
     let ensemble = bootstrap(&objective, &search, &design, options);
     let mut fit = assemble(&objective, &search, ensemble, labels, options);
-    fit.holdout = holdout(law, &data, options);
+    fit.holdout = holdout(law, scale, &data, options);
     fit.seed_noise = seed_noise(points);
     let evidence = Evidence {
         data: &data,
@@ -188,27 +208,70 @@ pub fn fit(
 }
 
 impl Fit {
-    pub fn predict(&self, x: f64) -> Prediction {
-        let at = self.curves.frame.at(x);
-        let unit = self.curves.frame.unit.y;
-        let mut gradient = vec![0.0; self.params.len()];
-        let mut value = |params: &Vec<f64>| unit * self.law.evaluate(at, params, &mut gradient);
-        let best = value(&self.curves.best);
-        let ensemble = self.curves.ensemble.iter().map(value).collect();
+    /// `x` by axis, in the caller's units.
+    pub fn predict(&self, x: Xs) -> Prediction {
+        let (best, ensemble) = self.curves_at(x);
         let (low, high) = central(ensemble, self.level).unwrap_or((best, best));
-        Prediction { value: best, low, high }
+        let noisy = self.distribution(x);
+        let tail = 0.5 * (1.0 - self.level);
+        Prediction {
+            value: best,
+            low,
+            high,
+            noise_low: noisy.quantile(tail),
+            noise_high: noisy.quantile(1.0 - tail),
+        }
+    }
+
+    /// Of the next measurement at `x`: every curve of the bootstrap with the residuals' noise.
+    pub fn distribution(&self, x: Xs) -> Mixture {
+        let (best, mut ensemble) = self.curves_at(x);
+        if ensemble.is_empty() {
+            ensemble.push(best);
+        }
+        Mixture::even(ensemble.iter().map(|y| y.ln()), self.noise())
+    }
+
+    /// A quantity that the parameters (in the caller's units) give: its value, and its interval from
+    /// the bootstrap. Resamples for which it is not finite are left out of the interval.
+    pub fn quantity(&self, name: &'static str, of: impl Fn(&[f64]) -> f64) -> ParamEstimate {
+        let unit = &self.curves.frame.unit;
+        let value = |params: &Values| of(&self.law.in_units(params, unit));
+        let resampled = self.curves.ensemble.iter().map(value).filter(|value| value.is_finite());
+        let interval = central(resampled.collect(), self.level);
+        ParamEstimate { name, value: value(&self.curves.best), interval }
     }
 
     /// By its name in [`Law::params`].
     pub fn param(&self, name: &str) -> Option<&ParamEstimate> {
         self.params.iter().find(|param| param.name == name)
     }
+
+    /// Standard deviation of ln y around the curve, with the parameters' degrees of freedom taken off.
+    fn noise(&self) -> f64 {
+        let (n, k) = (self.n_points as f64, self.params.len() as f64);
+        self.residual_rms * (n / (n - k).max(1.0)).sqrt()
+    }
+
+    /// The best curve's value and the resamples'.
+    fn curves_at(&self, x: Xs) -> (f64, Vec<f64>) {
+        let Curves { frame, best, ensemble } = &self.curves;
+        let at = frame.at(x);
+        let mut gradient = best.clone();
+        let mut value =
+            |params: &Values| frame.unit.y * self.law.evaluate(&at, params, &mut gradient);
+        (value(best), ensemble.iter().map(value).collect())
+    }
 }
 
 fn check_options(options: &FitOptions) -> Result<(), FitError> {
     let bad = |option, value, wanted| Err(FitError::Option { option, value, wanted });
-    if !(options.delta > 0.0 && options.delta.is_finite()) {
-        return bad("delta", options.delta, "above 0");
+    let Loss { delta, above } = options.loss;
+    if delta.is_nan() || delta <= 0.0 {
+        return bad("delta", delta, "above 0");
+    }
+    if !(above > 0.0 && above <= 1.0) {
+        return bad("the weight of points above the curve", above, "above 0 and at most 1");
     }
     if !(options.level > 0.0 && options.level < 1.0) {
         return bad("level", options.level, "between 0 and 1");
@@ -219,14 +282,34 @@ fn check_options(options: &FitOptions) -> Result<(), FitError> {
     Ok(())
 }
 
-fn check_points(points: &[Point], labels: &Labels) -> Result<(), FitError> {
+fn check_axes(law: &dyn Law, points: &[Point], labels: &Labels) -> Result<(), FitError> {
+    if labels.axes.len() != law.axes().len() {
+        let expected: Vec<_> = law.axes().iter().map(|axis| axis.name()).collect();
+        let (expected, found) = (expected.join(", "), labels.axes.len());
+        return Err(FitError::Axes { law: law.name(), expected, found });
+    }
     let is_good = |value: f64| value.is_finite() && value > 0.0;
     for (index, point) in points.iter().enumerate() {
-        for (axis, value) in [(&labels.x, point.x), (&labels.y, point.y)] {
+        let axes = labels.axes.iter().zip(point.x);
+        for (axis, value) in axes.chain([(&labels.y, point.y)]) {
             if !is_good(value) {
                 return Err(FitError::NotPositive { axis: axis.clone(), index, value });
             }
         }
+    }
+    Ok(())
+}
+
+fn check_enough(law: &dyn Law, data: &[Datum], labels: &Labels) -> Result<(), FitError> {
+    let (needed, found) = (law.params().len(), n_distinct(data));
+    for (axis, name) in labels.axes.iter().enumerate() {
+        let value = data.first().map_or(0.0, |datum| datum.x[axis]);
+        if data.len() >= needed && data.iter().all(|datum| datum.x[axis] == value) {
+            return Err(FitError::OneValue { law: law.name(), axis: name.clone(), value });
+        }
+    }
+    if found < needed {
+        return Err(FitError::TooFewPoints { law: law.name(), needed, found });
     }
     Ok(())
 }
@@ -240,7 +323,7 @@ fn bootstrap(
     let bootstrap = Bootstrap {
         law: objective.law,
         frame: objective.frame,
-        delta: options.delta,
+        loss: options.loss,
         warm: vec![search.best().at.clone()],
         seed: options.seed,
     };
@@ -254,23 +337,28 @@ fn assemble(
     labels: &Labels,
     options: &FitOptions,
 ) -> Fit {
-    let best = objective.params(&search.best().at);
+    let law = objective.law;
     let counts = BootstrapCounts {
         unit: labels.cluster.clone(),
         n: options.n_resamples,
         unconverged: ensemble.n_unconverged,
     };
-    Fit {
-        law: objective.law,
-        x: labels.x.clone(),
+    let axes = law.axes().iter().map(|axis| axis.name()).zip(labels.axes.iter().cloned());
+    let Loss { delta, above } = options.loss;
+    let mut fit = Fit {
+        law,
+        formula: law.formula(),
+        axes: axes.collect(),
         y: labels.y.clone(),
         n_points: objective.at.len(),
         n_dropped: 0,
-        params: estimates(objective, &best, &ensemble, options.level),
+        params: Vec::new(),
+        derived: Vec::new(),
         level: options.level,
         objective: ObjectiveValue {
-            kind: "huber-log-sum",
-            delta: options.delta,
+            kind: options.loss.kind(),
+            delta,
+            above,
             value: search.best().value,
         },
         starts: Starts { n: options.n_starts, at_best: search.n_at_best },
@@ -279,39 +367,58 @@ fn assemble(
         warnings: Vec::new(),
         residual_rms: objective.residual_rms(&search.best().at),
         seed_noise: None,
-        curves: Curves { frame: objective.frame, best, ensemble: ensemble.params },
-    }
+        aicc: aicc(objective, &search.best().at),
+        ranges: ranges(objective, labels),
+        curves: Curves {
+            frame: objective.frame,
+            best: objective.params(&search.best().at),
+            ensemble: ensemble.params,
+        },
+    };
+    let param = |(i, param): (usize, &crate::law::Param)| fit.quantity(param.name, |at| at[i]);
+    let params = law.params().iter().enumerate().map(param).collect();
+    let derived = law.derived().iter().map(|derived| fit.quantity(derived.name, derived.of));
+    (fit.derived, fit.params) = (derived.collect(), params);
+    fit
 }
 
-fn estimates(
-    objective: &Objective,
-    best: &[f64],
-    ensemble: &Ensemble,
-    level: f64,
-) -> Vec<ParamEstimate> {
-    let (law, unit) = (objective.law, objective.frame.unit);
-    let values = law.in_units(best, unit);
-    let resampled: Vec<_> =
-        ensemble.params.iter().map(|params| law.in_units(params, unit)).collect();
-    let estimate = |(i, value): (usize, f64)| ParamEstimate {
-        name: law.params()[i].name,
-        value,
-        interval: central(resampled.iter().map(|params| params[i]).collect(), level),
-    };
-    values.into_iter().enumerate().map(estimate).collect()
+/// 2 k - 2 ln L + 2 k (k + 1) / (n - k - 1), where L is the likelihood of Laplacian residuals with
+/// the scale that makes it largest, and k counts that scale.
+fn aicc(objective: &Objective, at: &[f64]) -> Option<f64> {
+    let (n, k) = (objective.at.len() as f64, at.len() as f64 + 1.0);
+    let mean = objective.residuals(at).iter().map(|residual| residual.abs()).sum::<f64>() / n;
+    let score = 2.0 * k + 2.0 * n * (1.0 + (2.0 * mean).ln()) + 2.0 * k * (k + 1.0) / (n - k - 1.0);
+    (n > k + 1.0 && score.is_finite()).then_some(score)
+}
+
+fn ranges(objective: &Objective, labels: &Labels) -> BTreeMap<String, (f64, f64)> {
+    let Frame { unit, x, y } = &objective.frame;
+    let axes = labels.axes.iter().enumerate();
+    let axes = axes.map(|(axis, name)| {
+        (name.clone(), (x[axis].low * unit.x[axis], x[axis].high * unit.x[axis]))
+    });
+    axes.chain([(labels.y.clone(), (y.low * unit.y, y.high * unit.y))]).collect()
 }
 
 /// `None` where what remains could not be fitted with a point to spare. Points that tie with the
-/// smallest x held out are held out too: a seed of theirs among the rest would tell the answer.
-fn holdout(law: &'static dyn Law, data: &[Datum], options: &FitOptions) -> Option<Holdout> {
-    let cut = data[data.len() - (data.len() / 5).max(1)].x;
-    let (kept, held) = data.split_at(data.partition_point(|datum| datum.x < cut));
-    if n_distinct_x(kept) <= law.params().len() {
+/// smallest scale held out are held out too: a seed of theirs among the rest would tell the answer.
+fn holdout(
+    law: &'static dyn Law,
+    scale: Scale,
+    data: &[Datum],
+    options: &FitOptions,
+) -> Option<Holdout> {
+    let scale_at = |i: usize| scale.of(&data[i].x);
+    let half = 0.5 * scale_at(data.len() - 1);
+    let fifth = scale_at(data.len() - (data.len() / 5).max(1));
+    let kept = |datum: &Datum| scale.of(&datum.x) <= half && scale.of(&datum.x) < fifth;
+    let (kept, held) = data.split_at(data.partition_point(kept));
+    if n_distinct(kept) <= law.params().len() {
         return None;
     }
-    let objective = Objective::new(law, Frame::new(kept), kept, options.delta);
+    let objective = Objective::new(law, Frame::new(law, kept), kept, options.loss);
     let search = Search::new(&objective, options.n_starts);
-    let scored = Objective::new(law, objective.frame, held, options.delta);
+    let scored = Objective::new(law, objective.frame, held, options.loss);
     Some(Holdout { n: held.len(), rmse_log: scored.residual_rms(&search.best().at) })
 }
 

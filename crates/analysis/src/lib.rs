@@ -18,7 +18,9 @@ mod design;
 pub mod fit;
 pub mod law;
 mod linear;
+pub mod loss;
 mod minimise;
+pub mod mixture;
 mod objective;
 pub mod point;
 mod random;
@@ -28,5 +30,7 @@ pub mod warning;
 
 pub use fit::{Fit, FitError, FitOptions, Labels, Prediction, fit};
 pub use law::Law;
+pub use loss::Loss;
+pub use mixture::{Component, Mixture};
 pub use point::{MeanPoint, Point, Selection, frontier, labels, seed_means, seed_noise};
 pub use warning::{Code, Warning};

@@ -1,6 +1,11 @@
 //! Two small dense solvers: symmetric systems, and least squares with non-negative unknowns. The
 //! sizes are the number of a law's parameters, so clarity beats blocking.
 
+use arrayvec::ArrayVec;
+
+use crate::law::{MAX_PARAMS, Values};
+use crate::minimise::{Square, zeros};
+
 /// Solves `matrix` x = `right` by Cholesky, row-major n x n, in place; `false` where the matrix is
 /// not positive definite.
 pub(crate) fn solve_positive(matrix: &mut [f64], right: &mut [f64]) -> bool {
@@ -32,23 +37,23 @@ pub(crate) fn solve_positive(matrix: &mut [f64], right: &mut [f64]) -> bool {
 
 /// Minimises |design p - right|^2 over p >= 0, given the normal equations (row-major k x k and k).
 ///
-/// Tries every set of unknowns that may be positive: laws have two or three, so there are at most
-/// seven, and the answer is exact.
-pub(crate) fn nonnegative_least_squares(normal: &[f64], right: &[f64]) -> Vec<f64> {
+/// Tries every set of unknowns that may be positive: laws have two to four, so there are at most
+/// fifteen, and the answer is exact.
+pub(crate) fn nonnegative_least_squares(normal: &[f64], right: &[f64]) -> Values {
     let k = right.len();
-    let mut best = (0.0, vec![0.0; k]);
+    let mut best = (0.0, zeros(k));
     for set in 1..1_usize << k {
-        let members: Vec<_> = (0..k).filter(|i| set >> i & 1 == 1).collect();
-        let mut matrix: Vec<_> =
+        let members: ArrayVec<usize, MAX_PARAMS> = (0..k).filter(|i| set >> i & 1 == 1).collect();
+        let mut matrix: Square =
             members.iter().flat_map(|i| members.iter().map(move |j| normal[i * k + j])).collect();
-        let mut solution: Vec<_> = members.iter().map(|&i| right[i]).collect();
+        let mut solution: Values = members.iter().map(|&i| right[i]).collect();
         if !solve_positive(&mut matrix, &mut solution) || solution.iter().any(|&p| p < 0.0) {
             continue;
         }
         // At a solution the sum of squares is constant - p . right.
         let gain: f64 = solution.iter().zip(&members).map(|(p, &i)| p * right[i]).sum();
         if gain > best.0 {
-            let mut full = vec![0.0; k];
+            let mut full = zeros(k);
             members.iter().zip(solution).for_each(|(&i, p)| full[i] = p);
             best = (gain, full);
         }
@@ -71,9 +76,9 @@ mod tests {
     #[test]
     fn an_unknown_that_would_be_negative_is_zero() {
         // Columns (1, 0) and (1, 1), target (2, 1): free solution (1, 1).
-        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[2.0, 3.0]), [1.0, 1.0]);
+        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[2.0, 3.0])[..], [1.0, 1.0]);
         // Target (2, -1): free solution (3, -1); with p1 = 0, p0 = 2.
-        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[2.0, 1.0]), [2.0, 0.0]);
-        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[-1.0, -1.0]), [0.0, 0.0]);
+        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[2.0, 1.0])[..], [2.0, 0.0]);
+        assert_eq!(nonnegative_least_squares(&[1.0, 1.0, 1.0, 2.0], &[-1.0, -1.0])[..], [0.0, 0.0]);
     }
 }

@@ -12,7 +12,13 @@
 //! ask for no smoothness; and near the end, where values have no digits left to compare, slopes
 //! decide (Hager and Zhang 2005).
 
+use arrayvec::ArrayVec;
+
+use crate::law::{MAX_PARAMS, Values};
 use crate::linear::solve_positive;
+
+/// Row-major, on the stack.
+pub(crate) type Square = ArrayVec<f64, { MAX_PARAMS * MAX_PARAMS }>;
 
 /// Inclusive; infinite where there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +28,7 @@ pub(crate) struct Bounds {
 }
 
 pub(crate) trait Problem {
-    fn bounds(&self) -> Vec<Bounds>;
+    fn bounds(&self) -> ArrayVec<Bounds, MAX_PARAMS>;
     /// Value; the gradient is written.
     fn evaluate(&self, at: &[f64], gradient: &mut [f64]) -> f64;
     /// A positive semi-definite guess of the Hessian, row-major.
@@ -33,7 +39,7 @@ pub(crate) trait Problem {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Minimum {
-    pub at: Vec<f64>,
+    pub at: Values,
     pub value: f64,
     pub converged: bool,
     pub n_evaluations: usize,
@@ -65,12 +71,11 @@ pub(crate) fn minimise(problem: &impl Problem, start: &[f64]) -> Minimum {
 
 struct Search<'a, P> {
     problem: &'a P,
-    bounds: Vec<Bounds>,
-    at: Vec<f64>,
+    bounds: ArrayVec<Bounds, MAX_PARAMS>,
+    at: Values,
     value: f64,
-    gradient: Vec<f64>,
-    /// Row-major.
-    hessian: Vec<f64>,
+    gradient: Values,
+    hessian: Square,
     /// Whether the Hessian is still the problem's own guess at this point.
     is_fresh: bool,
     tolerance: f64,
@@ -80,13 +85,13 @@ struct Search<'a, P> {
 impl<'a, P: Problem> Search<'a, P> {
     fn new(problem: &'a P, start: &[f64]) -> Self {
         let bounds = problem.bounds();
-        let at: Vec<_> =
+        let at: Values =
             start.iter().zip(&bounds).map(|(at, bound)| at.clamp(bound.low, bound.high)).collect();
         let n = at.len();
-        let mut gradient = vec![0.0; n];
+        let mut gradient = zeros(n);
         let value = problem.evaluate(&at, &mut gradient);
         let tolerance = GRADIENT_TOLERANCE * problem.scale();
-        let hessian = vec![0.0; n * n];
+        let hessian = std::iter::repeat_n(0.0, n * n).collect();
         let mut search = Self {
             problem,
             bounds,
@@ -128,8 +133,8 @@ impl<'a, P: Problem> Search<'a, P> {
     fn step(&mut self) -> bool {
         let Some(direction) = self.direction() else { return false };
         let Some((at, value, gradient)) = self.line_search(&direction) else { return false };
-        let moved: Vec<_> = at.iter().zip(&self.at).map(|(new, old)| new - old).collect();
-        let turned: Vec<_> =
+        let moved: Values = at.iter().zip(&self.at).map(|(new, old)| new - old).collect();
+        let turned: Values =
             gradient.iter().zip(&self.gradient).map(|(new, old)| new - old).collect();
         (self.at, self.value, self.gradient) = (at, value, gradient);
         self.learn(&moved, &turned);
@@ -141,12 +146,13 @@ impl<'a, P: Problem> Search<'a, P> {
     ///
     /// A free coordinate on a bound may still be pushed outwards by the others' steps. It is then
     /// held for this step; otherwise the room would be nought, and the search would stand still.
-    fn direction(&self) -> Option<Vec<f64>> {
-        let mut free: Vec<_> = (0..self.at.len()).filter(|&i| self.is_free(i)).collect();
+    fn direction(&self) -> Option<Values> {
+        let mut free: ArrayVec<usize, MAX_PARAMS> =
+            (0..self.at.len()).filter(|&i| self.is_free(i)).collect();
         loop {
             let direction = self.newton(&free)?;
             let n_free = free.len();
-            free.retain(|&i| !self.leaves(i, direction[i]));
+            free.retain(|&mut i| !self.leaves(i, direction[i]));
             if free.len() == n_free {
                 return (dot(&direction, &self.gradient) < 0.0).then_some(direction);
             }
@@ -159,17 +165,17 @@ impl<'a, P: Problem> Search<'a, P> {
     }
 
     /// With the coordinates that are not `free` at rest; `None` where the Hessian is not positive.
-    fn newton(&self, free: &[usize]) -> Option<Vec<f64>> {
+    fn newton(&self, free: &[usize]) -> Option<Values> {
         let n = self.at.len();
         let rows = free.iter().flat_map(|i| free.iter().map(move |j| self.hessian[i * n + j]));
-        let mut matrix: Vec<_> = rows.collect();
-        let mut step: Vec<_> = free.iter().map(|&i| -self.gradient[i]).collect();
+        let mut matrix: Square = rows.collect();
+        let mut step: Values = free.iter().map(|&i| -self.gradient[i]).collect();
         if !solve_positive(&mut matrix, &mut step) {
             return None;
         }
         let longest = step.iter().fold(0.0_f64, |longest, by| longest.max(by.abs()));
         let shrink = (LONGEST_STEP / longest).min(1.0);
-        let mut direction = vec![0.0; n];
+        let mut direction = zeros(n);
         free.iter().zip(step).for_each(|(&i, by)| direction[i] = by * shrink);
         Some(direction)
     }
@@ -184,13 +190,13 @@ impl<'a, P: Problem> Search<'a, P> {
     }
 
     /// Bisection for a weak Wolfe point: lower by enough, and no longer falling steeply.
-    fn line_search(&mut self, direction: &[f64]) -> Option<(Vec<f64>, f64, Vec<f64>)> {
+    fn line_search(&mut self, direction: &[f64]) -> Option<(Values, f64, Values)> {
         let slope = dot(direction, &self.gradient);
         let room = self.room(direction);
         // Near the minimum the value has no digits left to show a decrease; the slope still has.
         let rounding = 4.0 * f64::EPSILON * (self.value.abs() + self.problem.scale());
         let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0_f64.min(room));
-        let mut gradient = vec![0.0; self.at.len()];
+        let mut gradient = zeros(self.at.len());
         for _ in 0..50 {
             let at = self.moved(direction, length);
             let value = self.problem.evaluate(&at, &mut gradient);
@@ -210,7 +216,7 @@ impl<'a, P: Problem> Search<'a, P> {
         None
     }
 
-    fn moved(&self, direction: &[f64], length: f64) -> Vec<f64> {
+    fn moved(&self, direction: &[f64], length: f64) -> Values {
         let clamp = |i: usize| {
             (self.at[i] + length * direction[i]).clamp(self.bounds[i].low, self.bounds[i].high)
         };
@@ -221,7 +227,7 @@ impl<'a, P: Problem> Search<'a, P> {
     fn learn(&mut self, moved: &[f64], turned: &[f64]) {
         self.is_fresh = false;
         let n = moved.len();
-        let image: Vec<_> = self.hessian.chunks(n).map(|row| dot(row, moved)).collect();
+        let image: Values = self.hessian.chunks(n).map(|row| dot(row, moved)).collect();
         let (bend, curve) = (dot(moved, turned), dot(moved, &image));
         if !(bend > 1e-10 * (dot(moved, moved) * dot(turned, turned)).sqrt() && curve > 0.0) {
             return;
@@ -233,6 +239,10 @@ impl<'a, P: Problem> Search<'a, P> {
             }
         }
     }
+}
+
+pub(crate) fn zeros(n: usize) -> Values {
+    std::iter::repeat_n(0.0, n).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -247,8 +257,8 @@ mod tests {
     struct Valley(f64);
 
     impl Problem for Valley {
-        fn bounds(&self) -> Vec<Bounds> {
-            vec![Bounds { low: self.0, high: f64::INFINITY }; 2]
+        fn bounds(&self) -> ArrayVec<Bounds, MAX_PARAMS> {
+            std::iter::repeat_n(Bounds { low: self.0, high: f64::INFINITY }, 2).collect()
         }
         fn evaluate(&self, at: &[f64], gradient: &mut [f64]) -> f64 {
             let (x, off) = (at[0], at[1] - at[0] * at[0]);

@@ -4,75 +4,143 @@
 //! A sum, not a mean: a mean shrinks the gradients below an optimiser's tolerance as points are
 //! added, and published mistakes came of that (arXiv 2404.10102).
 
+use arrayvec::ArrayVec;
+
 use crate::design::Datum;
-use crate::law::{At, Law, Role, Unit};
-use crate::minimise::{Bounds, Problem};
+use crate::law::{At, Axis, Law, MAX_AXES, MAX_PARAMS, Role, Unit, Values, Xs};
+use crate::loss::Loss;
+use crate::minimise::{Bounds, Problem, zeros};
 
 /// The exponent's range: below, the law is a constant; above, no scaling law has been seen, and a
 /// coefficient per FLOP would leave the range of a float.
 const EXPONENT: Bounds = Bounds { low: 1e-3, high: 5.0 };
 /// Of ln coefficient, in internal units: no constraint, only a guard against overflow.
 const LN_COEFFICIENT: Bounds = Bounds { low: -300.0, high: 300.0 };
+/// Below, a power of y's distance from the ceiling has no influence; above, no sigmoid is left.
+const BEND: Bounds = Bounds { low: 0.01, high: 10.0 };
+/// A curve may rise again, but no error explodes.
+const TURN: Bounds = Bounds { low: -2.0, high: 5.0 };
+/// Sharper, a break is a corner between two points; wider, it is none.
+const SHARPNESS: Bounds = Bounds { low: 0.01, high: 5.0 };
+/// A ceiling at the largest y leaves it at infinite distance; a thousand times as high it is none.
+const CEILING_OVER_LARGEST_Y: Bounds = Bounds { low: 1.0001, high: 1000.0 };
 /// A shift of ten times the largest x leaves nothing of a power law but an exponential.
 const SHIFT_OVER_LARGEST_X: f64 = 10.0;
+/// A break further from the data than a decade leaves no trace in them.
+const PLACE_BEYOND: f64 = 10.0;
+/// Of ln scale over the data's median, a guard against overflow.
+const LN_SCALE: Bounds = Bounds { low: -60.0, high: 60.0 };
+const REPEATS: Bounds = Bounds { low: 0.01, high: 1e4 };
 
 /// Internal units, fixed by the whole data, so that a resample's estimates compare with its own.
 /// Medians keep the numbers near one wherever on the axis FLOPs lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub unit: Unit,
-    /// Smallest and largest x in internal units.
-    pub x: Bounds,
+    /// Smallest and largest value on each axis and of y, in internal units.
+    pub x: [Bounds; MAX_AXES],
+    pub y: Bounds,
 }
 
 impl Frame {
-    /// `data` in order of x.
-    pub fn new(data: &[Datum]) -> Self {
-        let mut ln_y: Vec<_> = data.iter().map(|datum| datum.ln_y).collect();
-        ln_y.sort_by(f64::total_cmp);
-        let unit = Unit { x: data[data.len() / 2].x, y: ln_y[data.len() / 2].exp() };
-        Self { unit, x: Bounds { low: data[0].x / unit.x, high: data[data.len() - 1].x / unit.x } }
+    pub fn new(law: &dyn Law, data: &[Datum]) -> Self {
+        let column = |axis: usize| data.iter().map(move |datum| datum.x[axis]);
+        let mut unit = Unit { x: [0, 1, 2].map(|axis| median(column(axis))), y: 1.0 };
+        unit.y = median(data.iter().map(|datum| datum.ln_y)).exp();
+        share_unit(law.axes(), &mut unit.x);
+        Self {
+            x: [0, 1, 2].map(|axis| range(column(axis).map(|x| x / unit.x[axis]))),
+            y: range(data.iter().map(|datum| datum.ln_y.exp() / unit.y)),
+            unit,
+        }
     }
 
-    /// `x` of the caller in internal units.
-    pub fn at(&self, x: f64) -> At {
-        At::new(x / self.unit.x)
+    /// A position of the caller in internal units.
+    pub fn at(&self, x: Xs) -> At {
+        At::new([0, 1, 2].map(|axis| x[axis] / self.unit.x[axis]))
     }
 
     pub fn bounds(&self, role: Role) -> Bounds {
+        let ln = |Bounds { low, high }| Bounds { low: f64::ln(low), high: f64::ln(high) };
         match role {
             Role::Coefficient => LN_COEFFICIENT,
-            Role::Floor => Bounds { low: 0.0, high: f64::INFINITY },
-            Role::Exponent => EXPONENT,
-            Role::Shift => {
-                Bounds { low: 0.0, high: (SHIFT_OVER_LARGEST_X * self.x.high / self.x.low).ln_1p() }
+            Role::Amount => Bounds { low: 0.0, high: f64::INFINITY },
+            Role::Floor => Bounds { low: 0.0, high: self.y.high },
+            Role::Ceiling => {
+                let Bounds { low, high } = CEILING_OVER_LARGEST_Y;
+                Bounds { low: (low - 1.0).ln(), high: (high - 1.0).ln() }
             }
+            Role::Exponent => EXPONENT,
+            Role::Bend => ln(BEND),
+            Role::Turn => TURN,
+            Role::Sharpness => ln(SHARPNESS),
+            Role::Shift(axis) | Role::InverseShift(axis) => {
+                let Bounds { low, high } = self.x[axis];
+                Bounds { low: 0.0, high: (SHIFT_OVER_LARGEST_X * high / low).ln_1p() }
+            }
+            Role::Place(axis) => {
+                let Bounds { low, high } = self.x[axis];
+                ln(Bounds { low: low / PLACE_BEYOND, high: high * PLACE_BEYOND })
+            }
+            Role::Scale(_) => LN_SCALE,
+            Role::Repeats => ln(REPEATS),
         }
     }
 
     pub fn coordinate(&self, role: Role, param: f64) -> f64 {
         match role {
-            Role::Coefficient => param.ln(),
-            Role::Floor | Role::Exponent => param,
-            Role::Shift => (param / self.x.low).ln_1p(),
+            Role::Amount | Role::Floor | Role::Exponent | Role::Turn => param,
+            Role::Coefficient | Role::Bend | Role::Sharpness | Role::Repeats => param.ln(),
+            Role::Place(_) | Role::Scale(_) => param.ln(),
+            Role::Ceiling => (param / self.y.high - 1.0).ln(),
+            Role::Shift(axis) => (param / self.x[axis].low).ln_1p(),
+            Role::InverseShift(axis) => (param * self.x[axis].high).ln_1p(),
         }
     }
 
     pub fn param(&self, role: Role, coordinate: f64) -> f64 {
         match role {
-            Role::Coefficient => coordinate.exp(),
-            Role::Floor | Role::Exponent => coordinate,
-            Role::Shift => self.x.low * coordinate.exp_m1(),
+            Role::Amount | Role::Floor | Role::Exponent | Role::Turn => coordinate,
+            Role::Coefficient | Role::Bend | Role::Sharpness | Role::Repeats => coordinate.exp(),
+            Role::Place(_) | Role::Scale(_) => coordinate.exp(),
+            Role::Ceiling => self.y.high * (1.0 + coordinate.exp()),
+            Role::Shift(axis) => self.x[axis].low * coordinate.exp_m1(),
+            Role::InverseShift(axis) => coordinate.exp_m1() / self.x[axis].high,
         }
     }
 
     /// Derivative of [`Frame::param`] by the coordinate, where the parameter is `param`.
     fn slope(&self, role: Role, param: f64) -> f64 {
         match role {
-            Role::Coefficient => param,
-            Role::Floor | Role::Exponent => 1.0,
-            Role::Shift => param + self.x.low,
+            Role::Amount | Role::Floor | Role::Exponent | Role::Turn => 1.0,
+            Role::Coefficient | Role::Bend | Role::Sharpness | Role::Repeats => param,
+            Role::Place(_) | Role::Scale(_) => param,
+            Role::Ceiling => param - self.y.high,
+            Role::Shift(axis) => param + self.x[axis].low,
+            Role::InverseShift(axis) => param + 1.0 / self.x[axis].high,
         }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Bounds {
+    let empty = Bounds { low: f64::INFINITY, high: f64::NEG_INFINITY };
+    values.fold(empty, |Bounds { low, high }, value| Bounds {
+        low: low.min(value),
+        high: high.max(value),
+    })
+}
+
+/// Unique examples are measured in the unit of examples.
+fn share_unit(axes: &[Axis], units: &mut Xs) {
+    let place = |axis| axes.iter().position(|other| *other == axis);
+    if let (Some(d), Some(unique)) = (place(Axis::D), place(Axis::Unique)) {
+        units[unique] = units[d];
     }
 }
 
@@ -80,76 +148,88 @@ impl Frame {
 pub(crate) struct Objective {
     pub law: &'static dyn Law,
     pub frame: Frame,
+    pub loss: Loss,
     pub at: Vec<At>,
     /// ln y in internal units.
     pub ln_y: Vec<f64>,
     pub weight: Vec<f64>,
-    /// Where the Huber term turns from a square to a line, in ln y.
-    pub delta: f64,
+    total_weight: f64,
+    bounds: ArrayVec<Bounds, MAX_PARAMS>,
 }
 
 impl Objective {
-    pub fn new(law: &'static dyn Law, frame: Frame, data: &[Datum], delta: f64) -> Self {
+    pub fn new(law: &'static dyn Law, frame: Frame, data: &[Datum], loss: Loss) -> Self {
         let ln_unit = frame.unit.y.ln();
         Self {
             law,
             frame,
+            loss,
             at: data.iter().map(|datum| frame.at(datum.x)).collect(),
             ln_y: data.iter().map(|datum| datum.ln_y - ln_unit).collect(),
             weight: data.iter().map(|datum| datum.weight).collect(),
-            delta,
+            total_weight: data.iter().map(|datum| datum.weight).sum(),
+            bounds: law.params().iter().map(|param| frame.bounds(param.role)).collect(),
         }
     }
 
     /// Parameters in internal units.
-    pub fn params(&self, coordinates: &[f64]) -> Vec<f64> {
+    pub fn params(&self, coordinates: &[f64]) -> Values {
         let roles = self.law.params().iter().map(|param| param.role);
         roles.zip(coordinates).map(|(role, &at)| self.frame.param(role, at)).collect()
     }
 
-    /// Root mean square of ln y - ln yhat, each point once whatever its weight.
-    pub fn residual_rms(&self, coordinates: &[f64]) -> f64 {
-        let params = self.params(coordinates);
-        let mut by = vec![0.0; params.len()];
-        let squares = self
-            .at
-            .iter()
-            .zip(&self.ln_y)
-            .map(|(&at, ln_y)| (ln_y - self.law.evaluate(at, &params, &mut by).ln()).powi(2));
-        (squares.sum::<f64>() / self.at.len() as f64).sqrt()
+    pub fn coordinates(&self, params: &[f64]) -> Values {
+        let roles = self.law.params().iter().map(|param| param.role);
+        roles.zip(params).map(|(role, &at)| self.frame.coordinate(role, at)).collect()
     }
 
-    /// ln y - ln yhat at the i-th point; the derivatives of ln yhat by the coordinates go into
-    /// `gradient`, which needs one factor per parameter from `slopes`.
-    fn residual(&self, i: usize, params: &[f64], slopes: &[f64], gradient: &mut [f64]) -> f64 {
-        let value = self.law.evaluate(self.at[i], params, gradient);
-        gradient.iter_mut().zip(slopes).for_each(|(by, slope)| *by *= slope / value);
+    /// ln y - ln yhat, by point.
+    pub fn residuals(&self, coordinates: &[f64]) -> Vec<f64> {
+        let params = self.params(coordinates);
+        let mut by = zeros(params.len());
+        let value = |at: &At| self.law.evaluate(at, &params, &mut by).ln();
+        self.at.iter().map(value).zip(&self.ln_y).map(|(ln, ln_y)| ln_y - ln).collect()
+    }
+
+    /// Root mean square of ln y - ln yhat, each point once whatever its weight.
+    pub fn residual_rms(&self, coordinates: &[f64]) -> f64 {
+        let squares: f64 = self.residuals(coordinates).iter().map(|r| r * r).sum();
+        (squares / self.at.len() as f64).sqrt()
+    }
+
+    /// ln y - ln yhat at the i-th point; the derivatives of ln yhat by the parameters go into
+    /// `gradient`.
+    #[inline]
+    fn residual(&self, i: usize, params: &[f64], gradient: &mut [f64]) -> f64 {
+        let value = self.law.evaluate(&self.at[i], params, gradient);
+        let inverse = 1.0 / value;
+        gradient.iter_mut().for_each(|by| *by *= inverse);
         self.ln_y[i] - value.ln()
     }
 
-    fn slopes(&self, params: &[f64]) -> Vec<f64> {
+    fn slopes(&self, params: &[f64]) -> Values {
         let roles = self.law.params().iter().map(|param| param.role);
         roles.zip(params).map(|(role, &param)| self.frame.slope(role, param)).collect()
     }
 }
 
 impl Problem for Objective {
-    fn bounds(&self) -> Vec<Bounds> {
-        self.law.params().iter().map(|param| self.frame.bounds(param.role)).collect()
+    fn bounds(&self) -> ArrayVec<Bounds, MAX_PARAMS> {
+        self.bounds.clone()
     }
 
     fn evaluate(&self, coordinates: &[f64], gradient: &mut [f64]) -> f64 {
         let params = self.params(coordinates);
-        let slopes = self.slopes(&params);
-        let mut by = vec![0.0; params.len()];
+        let mut by = zeros(params.len());
         gradient.fill(0.0);
         let mut sum = 0.0;
         for i in 0..self.at.len() {
-            let residual = self.residual(i, &params, &slopes, &mut by);
-            let pull = self.weight[i] * residual.clamp(-self.delta, self.delta);
-            sum += self.weight[i] * huber(residual, self.delta);
+            let residual = self.residual(i, &params, &mut by);
+            sum += self.weight[i] * self.loss.value(residual);
+            let pull = self.weight[i] * self.loss.slope(residual);
             gradient.iter_mut().zip(&by).for_each(|(sum, by)| *sum -= pull * by);
         }
+        gradient.iter_mut().zip(self.slopes(&params)).for_each(|(sum, slope)| *sum *= slope);
         sum
     }
 
@@ -158,26 +238,23 @@ impl Problem for Objective {
         let params = self.params(coordinates);
         let slopes = self.slopes(&params);
         let n = params.len();
-        let mut by = vec![0.0; n];
+        let mut by = zeros(n);
         matrix.fill(0.0);
         for i in 0..self.at.len() {
-            let residual = self.residual(i, &params, &slopes, &mut by);
-            let curvature = self.weight[i] * (self.delta / residual.abs()).min(1.0);
+            let residual = self.residual(i, &params, &mut by);
+            let curvature = self.weight[i] * self.loss.curvature(residual);
             for (row, by_row) in matrix.chunks_mut(n).zip(&by) {
                 row.iter_mut().zip(&by).for_each(|(cell, by)| *cell += curvature * by_row * by);
             }
         }
+        for (row, slope_row) in matrix.chunks_mut(n).zip(&slopes) {
+            row.iter_mut().zip(&slopes).for_each(|(cell, slope)| *cell *= slope_row * slope);
+        }
     }
 
     fn scale(&self) -> f64 {
-        self.delta * self.weight.iter().sum::<f64>()
+        self.loss.scale() * self.total_weight
     }
-}
-
-/// Huber (1964): half the square up to `delta`, then a line of slope `delta`.
-pub(crate) fn huber(residual: f64, delta: f64) -> f64 {
-    let size = residual.abs();
-    if size <= delta { 0.5 * size * size } else { delta * (size - 0.5 * delta) }
 }
 
 #[cfg(test)]
@@ -186,53 +263,51 @@ mod tests {
 
     use super::*;
     use crate::law;
+    use crate::start::starts;
 
-    #[test]
-    fn huber_is_a_square_then_a_line_and_smooth_between() {
-        assert_eq!(huber(0.5, 1.0), 0.125);
-        assert_eq!(huber(-3.0, 1.0), 2.5);
-        assert!((huber(1.0 + 1e-9, 1.0) - huber(1.0, 1.0) - 1e-9).abs() < 1e-15);
+    /// Twenty points over every axis, in no law's shape.
+    fn data() -> Vec<Datum> {
+        let datum = |i: i32| {
+            let wave = |speed: f64| (f64::from(i) * speed).sin();
+            let x =
+                [f64::from(i).exp2() * 1e9, (8.0 + 3.0 * wave(1.7)).exp(), (5.0 + wave(2.9)).exp()];
+            Datum { x, ln_y: -0.02 * x[0].ln() + 0.3 * wave(7.7), weight: 1.0 + f64::from(i % 3) }
+        };
+        (0..20).map(datum).collect()
     }
 
     proptest! {
         #[test]
         fn the_gradient_is_the_slope_of_the_objective(
-            at in 0..law::ALL.len(), delta in prop::sample::select(vec![1e-3, 0.1, 10.0]), c in 0.1..1.0_f64, d in 0.1..2.0_f64, floor in 0.05..1.0_f64,
+            at in 0..law::ALL.len(), start in 0..50_usize, above in prop::sample::select(vec![0.3, 1.0]),
+            delta in prop::sample::select(vec![1e-3, 0.1, f64::INFINITY]),
         ) {
-            let data: Vec<_> = (0..20).map(|i| {
-                let x = f64::from(i).exp2() * 1e9;
-                Datum { x, ln_y: -0.2 * x.ln() + (f64::from(i) * 7.7).sin(), weight: 1.0 + f64::from(i % 3) }
-            }).collect();
-            let law = law::ALL[at];
-            let objective = Objective::new(law, Frame::new(&data), &data, delta);
-            let here: Vec<_> = law.params().iter().map(|param| match param.role {
-                Role::Coefficient => 0.3,
-                Role::Exponent => c,
-                Role::Floor => floor,
-                Role::Shift => d,
-            }).collect();
-            let mut gradient = vec![0.0; here.len()];
+            let (law, data) = (law::ALL[at], data());
+            let objective = Objective::new(law, Frame::new(law, &data), &data, Loss { delta, above });
+            let here = starts(&objective, 50)[start].clone();
+            let mut gradient = zeros(here.len());
             let value = objective.evaluate(&here, &mut gradient);
             for i in 0..here.len() {
                 let step = |by: f64| {
                     let mut there = here.clone();
                     there[i] += by;
-                    objective.evaluate(&there, &mut vec![0.0; here.len()])
+                    objective.evaluate(&there, &mut zeros(here.len()))
                 };
                 // A tenth of the narrowest bend, and five points so that the bend does not show.
                 let h = 1e-5;
                 let numeric = (8.0 * (step(h) - step(-h)) - step(2.0 * h) + step(-2.0 * h)) / (12.0 * h);
-                prop_assert!((numeric - gradient[i]).abs() <= 1e-4 * objective.scale() + 1e-9 * value, "{} {}: {} against {numeric}", law.name(), i, gradient[i]);
+                prop_assert!((numeric - gradient[i]).abs() <= 1e-3 * objective.scale() + 1e-6 * value, "{} {}: {} against {numeric}", law.name(), i, gradient[i]);
             }
         }
 
         #[test]
-        fn coordinates_go_there_and_back(param in 1e-6..1e3_f64) {
-            let data = [1.0, 10.0, 1000.0].map(|x| Datum { x, ln_y: 0.0, weight: 1.0 });
-            let frame = Frame::new(&data);
-            for role in [Role::Coefficient, Role::Floor, Role::Exponent, Role::Shift] {
-                let back = frame.param(role, frame.coordinate(role, param));
-                prop_assert!((back / param - 1.0).abs() < 1e-9, "{role:?}");
+        fn coordinates_go_there_and_back(at in 0..law::ALL.len(), start in 0..50_usize) {
+            let (law, data) = (law::ALL[at], data());
+            let objective = Objective::new(law, Frame::new(law, &data), &data, Loss::default());
+            let here = starts(&objective, 50)[start].clone();
+            let back = objective.coordinates(&objective.params(&here));
+            for (here, back) in here.iter().zip(back) {
+                prop_assert!((here - back).abs() < 1e-9 * here.abs().max(1.0), "{}: {here} {back}", law.name());
             }
         }
     }

@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::law::Xs;
+
 /// One measured trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// For example training FLOPs; positive.
-    pub x: f64,
+    /// Position on the axes of the law; positive, and 1 on axes that the law does not have.
+    pub x: Xs,
     /// For example validation error, as a fraction; positive.
     pub y: f64,
     /// Points that differ in their seed alone share it (and x): they are averaged.
@@ -20,9 +22,14 @@ pub struct Point {
 
 impl Point {
     /// A point that shares nothing with any other: row `index` of a table without seeds.
-    pub fn independent(index: u64, x: f64, y: f64) -> Self {
+    pub fn independent(index: u64, x: Xs, y: f64) -> Self {
         Self { x, y, configuration: index, cluster: index }
     }
+}
+
+/// A position on one axis, for example training FLOPs.
+pub fn x(x: f64) -> Xs {
+    [x, 1.0, 1.0]
 }
 
 /// Numbers the distinct keys in order of appearance: from trial ids, trunk ids or the cells of a
@@ -49,6 +56,7 @@ pub enum Selection {
 /// The seeds of one configuration together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeanPoint {
+    /// On the first axis.
     pub x: f64,
     /// Geometric mean: residuals are logarithms, so logarithms are what is averaged.
     pub y: f64,
@@ -130,7 +138,7 @@ fn mean(group: &[Point]) -> MeanPoint {
     let mean = group.iter().map(|point| point.y.ln()).sum::<f64>() / n;
     let squares: f64 = group.iter().map(|point| (point.y.ln() - mean).powi(2)).sum();
     MeanPoint {
-        x: group[0].x,
+        x: group[0].x[0],
         y: if group.len() == 1 { group[0].y } else { mean.exp() },
         configuration: group[0].configuration,
         n: group.len(),
@@ -142,8 +150,8 @@ fn mean(group: &[Point]) -> MeanPoint {
 mod tests {
     use super::*;
 
-    fn point(x: f64, y: f64, configuration: u64) -> Point {
-        Point { x, y, configuration, cluster: configuration }
+    fn point(at: f64, y: f64, configuration: u64) -> Point {
+        Point { x: x(at), y, configuration, cluster: configuration }
     }
 
     #[test]

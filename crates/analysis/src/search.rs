@@ -60,10 +60,12 @@ fn within(best: &Minimum, excess: f64, objective: &Objective) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::law::Values;
 
     #[test]
     fn the_lowest_is_the_first_of_equals_and_never_undefined() {
-        let minimum = |value| Minimum { at: Vec::new(), value, converged: true, n_evaluations: 1 };
+        let minimum =
+            |value| Minimum { at: Values::new(), value, converged: true, n_evaluations: 1 };
         let lowest = |values: &[f64]| {
             lowest(&values.iter().map(|&value| minimum(value)).collect::<Vec<_>>())
         };

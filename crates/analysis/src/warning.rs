@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use crate::bootstrap::n_distinct_x;
-use crate::design::Datum;
+use crate::design::{Datum, n_distinct};
 use crate::fit::Fit;
 use crate::law::{Law, Role};
 use crate::objective::Objective;
@@ -25,8 +24,16 @@ pub enum Code {
     FloorNotSeparable,
     /// An exponent or a shift is as large or as small as is searched.
     ParameterAtBound,
-    /// Less than a decade of x.
+    /// Less than a decade of an axis.
     NarrowRange,
+    /// Every point has nearly the same ratio of two axes: their effects cannot be told apart.
+    SingleRatio,
+    /// Trials of fewer than 500 optimiser steps are among the points.
+    FewSteps,
+    /// The best learning rate is the smallest or largest that was tried.
+    LearningRateAtEdge,
+    /// Some rows are there more than once, and count as often.
+    DuplicateRows,
     /// Fewer than three points a parameter.
     FewPoints,
     /// Fewer than ten clusters to draw from: intervals come out too narrow.
@@ -39,6 +46,8 @@ pub enum Code {
 
 const POINTS_PER_PARAM: usize = 3;
 const MIN_CLUSTERS: usize = 10;
+/// D / N within a factor of two is one ratio.
+const SAME_RATIO: f64 = 2.0;
 
 /// The estimate, and what it came from.
 pub(crate) struct Evidence<'a> {
@@ -53,7 +62,9 @@ pub(crate) fn warnings(fit: &Fit, evidence: &Evidence) -> Vec<Warning> {
         floor_at_bound(fit, evidence),
         floor_not_separable(fit, evidence),
         parameter_at_bound(evidence),
-        narrow_range(evidence.data),
+        narrow_range(fit, evidence.objective),
+        single_ratio(fit, evidence.objective),
+        duplicate_rows(fit, evidence.data),
         few_points(fit.law, evidence.data),
         few_clusters(fit, evidence.n_clusters),
         several_optima(evidence),
@@ -112,8 +123,12 @@ fn parameter_at_bound(evidence: &Evidence) -> Option<Warning> {
         match param.role {
             Role::Floor => false,
             // A shift of zero is a simpler law, not a failure of this one.
-            Role::Shift => **at >= bounds.high,
-            Role::Coefficient | Role::Exponent => **at <= bounds.low || **at >= bounds.high,
+            // Nor is a sigmoid without its ceiling, a break without its turn, or an amount of nothing.
+            Role::Shift(_) | Role::InverseShift(_) | Role::Amount => **at >= bounds.high,
+            Role::Ceiling | Role::Bend | Role::Turn | Role::Sharpness | Role::Place(_) => false,
+            Role::Coefficient | Role::Exponent | Role::Scale(_) | Role::Repeats => {
+                **at <= bounds.low || **at >= bounds.high
+            }
         }
     });
     let (param, _) = held.next()?;
@@ -126,22 +141,47 @@ fn parameter_at_bound(evidence: &Evidence) -> Option<Warning> {
     )
 }
 
-fn narrow_range(data: &[Datum]) -> Option<Warning> {
-    let ratio = data[data.len() - 1].x / data[0].x;
+fn narrow_range(fit: &Fit, objective: &Objective) -> Option<Warning> {
+    let axes = fit.law.axes().iter().zip(objective.frame.x);
+    let ratios = axes.map(|(axis, range)| (fit.axes[axis.name()].as_str(), range.high / range.low));
+    let (axis, ratio) = ratios.min_by(|a, b| a.1.total_cmp(&b.1))?;
     (ratio < 10.0).then(|| Warning {
         code: Code::NarrowRange,
         message: format!(
-            "x spans a factor of {ratio:.3}, less than a decade: exponent and floor are guesses"
+            "{axis} spans a factor of {ratio:.3}, less than a decade: exponent and floor are guesses"
         ),
     })
 }
 
+/// Along the line of one ratio, a law of two axes is a law of one.
+fn single_ratio(fit: &Fit, objective: &Objective) -> Option<Warning> {
+    let [first, second] = fit.law.axes() else { return None };
+    let ratios = || objective.at.iter().map(|at| at.ln_x[1] - at.ln_x[0]);
+    let spread =
+        ratios().fold(f64::NEG_INFINITY, f64::max) - ratios().fold(f64::INFINITY, f64::min);
+    let [first, second] = [first, second].map(|axis| &fit.axes[axis.name()]);
+    (spread < SAME_RATIO.ln()).then(|| Warning {
+        code: Code::SingleRatio,
+        message: format!("{second} / {first} is nearly the same in every point (within a factor of {:.3}): their effects cannot be told apart", spread.exp()),
+    })
+}
+
+/// Rows of one place and one value are, as a rule, one measurement told twice.
+fn duplicate_rows(fit: &Fit, data: &[Datum]) -> Option<Warning> {
+    let n = data.windows(2).filter(|pair| pair[0].x == pair[1].x && pair[0].ln_y == pair[1].ln_y);
+    let n = n.count();
+    (n > 0).then(|| Warning {
+        code: Code::DuplicateRows,
+        message: format!("{n} of {} points repeat another exactly, and count again: intervals come out too narrow", fit.n_points),
+    })
+}
+
 fn few_points(law: &dyn Law, data: &[Datum]) -> Option<Warning> {
-    let (n, wanted) = (n_distinct_x(data), POINTS_PER_PARAM * law.params().len());
+    let (n, wanted) = (n_distinct(data), POINTS_PER_PARAM * law.params().len());
     (n < wanted).then(|| Warning {
         code: Code::FewPoints,
         message: format!(
-            "{n} points at different x for {} parameters; {wanted} or more are wanted",
+            "{n} points at different places for {} parameters; {wanted} or more are wanted",
             law.params().len()
         ),
     })
@@ -159,10 +199,10 @@ fn few_clusters(fit: &Fit, n: usize) -> Option<Warning> {
 /// of the objective where residuals are Laplacian (and 4 / n where they are normal).
 fn several_optima(evidence: &Evidence) -> Option<Warning> {
     let Evidence { objective, search, data, .. } = evidence;
-    let further = objective.frame.at(10.0 * data[data.len() - 1].x);
+    let further = objective.frame.at(data[data.len() - 1].x.map(|x| 10.0 * x));
     let predict = |at: &[f64]| {
         let params = objective.params(at);
-        objective.law.evaluate(further, &params, &mut vec![0.0; params.len()]).ln()
+        objective.law.evaluate(&further, &params, &mut params.clone()).ln()
     };
     let ends = search.rivals(2.0 / data.len() as f64, objective).map(|rival| predict(&rival.at));
     let (low, high) = ends

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use analysis::{FitOptions, Labels, Point, Selection, fit, frontier, law, seed_means};
+use analysis::point::x as at;
+use analysis::{FitOptions, Labels, Loss, Point, Selection, fit, frontier, law, seed_means};
 
 fn labels() -> Labels {
-    Labels { x: "train_flops".into(), y: "val_error".into(), cluster: "trial".into() }
+    Labels { axes: vec!["train_flops".into()], y: "val_error".into(), cluster: "trial".into() }
 }
 
 /// The script's `made_up`.
@@ -15,13 +16,13 @@ fn made_up() -> Vec<Point> {
         let i_float = i as f64;
         let x = 1e9 * 10_f64.powf(i_float * 0.2);
         let y = 0.08 + 40.0 * (x + 3e10).powf(-0.22);
-        Point::independent(i, x, y * (0.03 * (7.7 * i_float + 0.5).sin()).exp())
+        Point::independent(i, at(x), y * (0.03 * (7.7 * i_float + 0.5).sin()).exp())
     };
     (0..30).map(point).collect()
 }
 
 /// Error against training EFLOP; `None`, said aloud, where the table is absent.
-fn vit_table(column: &str) -> Option<Vec<Point>> {
+fn vit_table(of: &str) -> Option<Vec<Point>> {
     let path = "../shared/data/fits/zhai2021_vit_tables.csv";
     let from_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     let Ok(text) = std::fs::read_to_string(from_root) else {
@@ -30,11 +31,11 @@ fn vit_table(column: &str) -> Option<Vec<Point>> {
     };
     let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = rows.next()?;
-    let at = |name: &str| header.iter().position(|cell| *cell == name).unwrap();
-    let (x, y) = (at("train_compute_exaflops"), at(column));
+    let column = |name: &str| header.iter().position(|cell| *cell == name).unwrap();
+    let (x, y) = (column("train_compute_exaflops"), column(of));
     let points = rows.zip(0..).filter_map(|(row, index)| {
         let top1: f64 = row[y].parse().ok()?;
-        Some(Point::independent(index, row[x].parse().unwrap(), 1.0 - top1 / 100.0))
+        Some(Point::independent(index, at(row[x].parse().unwrap()), 1.0 - top1 / 100.0))
     });
     Some(points.collect())
 }
@@ -54,7 +55,12 @@ fn check(
     objective: f64,
     params: &[f64],
 ) {
-    let options = FitOptions { selection, delta, n_resamples: 0, ..FitOptions::default() };
+    let options = FitOptions {
+        selection,
+        loss: Loss { delta, above: 1.0 },
+        n_resamples: 0,
+        ..FitOptions::default()
+    };
     let fit = fit(law::named(law).unwrap(), points, &labels(), &options).unwrap();
     assert!(
         (fit.objective.value / objective - 1.0).abs() < 1e-10,
@@ -130,7 +136,7 @@ fn the_published_vit_tables_give_the_known_refit() {
         let points = vit_table(column)?;
         let options = FitOptions {
             selection: Selection::Frontier,
-            delta,
+            loss: Loss { delta, above: 1.0 },
             n_resamples: 0,
             ..FitOptions::default()
         };

@@ -50,7 +50,7 @@ impl Analysis {
         let roots = roots(plan);
         let clusters = analysis::labels(results.iter().map(|result| roots.get(&result.trial_id)));
         let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
-            x: result.train_flops,
+            x: analysis::point::x(result.train_flops),
             y: result.val_error.unwrap_or(f64::NAN),
             configuration,
             cluster,
@@ -78,7 +78,8 @@ impl Analysis {
         law: &'static dyn analysis::Law,
         options: &FitOptions,
     ) -> Result<Fit, FitError> {
-        let labels = Labels { x: X.to_owned(), y: Y.to_owned(), cluster: self.unit.to_owned() };
+        let labels =
+            Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() };
         let mut fit = analysis::fit(law, &self.points, &labels, options)?;
         fit.n_dropped = self.n_dropped;
         Ok(fit)
@@ -88,7 +89,7 @@ impl Analysis {
     /// ranked by their error on the largest fifth of the frontier, fitted without it.
     pub fn fits(&self) -> Vec<Fit> {
         let mut fits: Vec<_> =
-            analysis::law::ALL.iter().filter_map(|law| self.fit(*law, &options()).ok()).collect();
+            analysis::law::of_one_axis().filter_map(|law| self.fit(law, &options()).ok()).collect();
         // In tenths of a percent: a smaller difference is none, and the simpler law, which is listed
         // first, stays first.
         let score = |fit: &Fit| {
@@ -102,8 +103,9 @@ impl Analysis {
     pub fn inputs_hash(&self, options: &FitOptions) -> String {
         let points: Vec<_> =
             self.points.iter().map(|p| (p.x, p.y, p.configuration, p.cluster)).collect();
-        let FitOptions { selection, delta, n_starts, n_resamples, level, seed } = options;
-        let options = (format!("{selection:?}"), delta, n_starts, n_resamples, level, seed);
+        let FitOptions { selection, loss, n_starts, n_resamples, level, seed } = options;
+        let options =
+            (format!("{selection:?}"), loss.delta, loss.above, n_starts, n_resamples, level, seed);
         Id::of(&json!([points, options])).to_string()
     }
 
@@ -121,7 +123,7 @@ impl Analysis {
         let record = FitRecord {
             sweep: sweep.to_owned(),
             law: fit.law.name().to_owned(),
-            x: fit.x.clone(),
+            x: fit.axes.values().cloned().collect::<Vec<_>>().join(", "),
             y: fit.y.clone(),
             inputs_hash: self.inputs_hash(options),
             json: serde_json::to_string(fit)?,

@@ -93,7 +93,7 @@ impl Drawing<'_> {
         let ratio = (10.0 * last / first).powf(1.0 / f64::from(N_CURVE - 1));
         let curve = (0..N_CURVE).map(|n| {
             let x = first * ratio.powf(f64::from(n));
-            let prediction = fit.predict(x);
+            let prediction = fit.predict(analysis::point::x(x));
             CurvePoint { x, y: prediction.value, low: prediction.low, high: prediction.high }
         });
         FitCurve {
@@ -251,5 +251,5 @@ fn longest_common(results: &[&TrialResult]) -> Option<u64> {
 fn formula(fit: &Fit) -> String {
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
-    fit.law.with_values(&values, "C")
+    analysis::law::with_values(fit.law, &values, &["C"])
 }

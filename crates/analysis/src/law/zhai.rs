@@ -1,6 +1,6 @@
 //! The law of Scaling ViT: a floor at infinite compute and a ceiling at zero compute.
 
-use super::{At, Law, Param, Role, Unit};
+use super::{At, Law, Param, Role, Unit, Values};
 
 /// `c` is the floor; `d` the compute at which learning starts to show, so that y(0) is finite.
 #[derive(Debug)]
@@ -15,29 +15,24 @@ impl Law for Zhai {
         "y = a (x + d)^-b + c"
     }
 
-    fn with_values(&self, values: &[String], x: &str) -> String {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|at| values[at].as_str());
-        format!("{a} ({x} + {d})^{{−{b}}} + {c}")
-    }
-
     fn source(&self) -> &'static str {
         "Scaling Vision Transformers, arXiv 2106.04560, section 3"
     }
 
     fn params(&self) -> &'static [Param] {
         const PARAMS: &[Param] = &[
-            Param { name: "a", role: Role::Coefficient },
-            Param { name: "b", role: Role::Exponent },
-            Param { name: "c", role: Role::Floor },
-            Param { name: "d", role: Role::Shift },
+            Param::linear("a", Role::Coefficient),
+            Param::new("b", Role::Exponent),
+            Param::linear("c", Role::Floor),
+            Param::new("d", Role::Shift(0)),
         ];
         PARAMS
     }
 
-    fn evaluate(&self, at: At, params: &[f64], gradient: &mut [f64]) -> f64 {
+    fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (a, b, c, d) = (params[0], params[1], params[2], params[3]);
-        let shifted = at.x + d;
-        let ln = if d == 0.0 { at.ln_x } else { shifted.ln() };
+        let shifted = at.x[0] + d;
+        let ln = if d == 0.0 { at.ln_x[0] } else { shifted.ln() };
         let power = (-b * ln).exp();
         gradient[0] = power;
         gradient[1] = -a * power * ln;
@@ -46,8 +41,8 @@ impl Law for Zhai {
         a * power + c
     }
 
-    fn in_units(&self, params: &[f64], unit: Unit) -> Vec<f64> {
+    fn in_units(&self, params: &[f64], unit: &Unit) -> Values {
         let (a, b, c, d) = (params[0], params[1], params[2], params[3]);
-        vec![a * unit.y * unit.x.powf(b), b, c * unit.y, d * unit.x]
+        Values::from_iter([a * unit.y * unit.x[0].powf(b), b, c * unit.y, d * unit.x[0]])
     }
 }

@@ -51,11 +51,11 @@ pub struct FitArgs {
 
     /// The law
     #[arg(long, default_value = "m2", value_parser = clap::builder::PossibleValuesParser::new(
-        analysis::law::ALL.iter().map(|law| law.name())))]
+        analysis::law::of_one_axis().map(|law| law.name())))]
     law: String,
 
     /// Where the Huber term turns from a square to a line, in ln y
-    #[arg(long, default_value_t = FitOptions::default().delta)]
+    #[arg(long, default_value_t = analysis::Loss::default().delta)]
     delta: f64,
 
     /// Starting points
@@ -100,7 +100,7 @@ impl FitArgs {
     fn options(&self, selection: Selection) -> FitOptions {
         FitOptions {
             selection,
-            delta: self.delta,
+            loss: analysis::Loss { delta: self.delta, above: 1.0 },
             n_starts: self.starts,
             n_resamples: self.resamples,
             level: self.level,
@@ -114,6 +114,8 @@ fn coded(error: FitError) -> anyhow::Error {
         FitError::TooFewPoints { .. } => too_few_points(error),
         FitError::NotPositive { .. }
         | FitError::SplitConfiguration { .. }
+        | FitError::OneValue { .. }
+        | FitError::Axes { .. }
         | FitError::Option { .. } => bad_input(error),
     }
 }
@@ -125,7 +127,7 @@ fn fit_table(args: &FitArgs, law: &'static dyn analysis::Law, path: &Path) -> an
         .with_context(|| format!("`{}`", path.display()))
         .map_err(bad_input)?;
     let cluster = args.cluster.clone().unwrap_or_else(|| "row".to_owned());
-    let labels = Labels { x: x.clone(), y: y.clone(), cluster };
+    let labels = Labels { axes: vec![x.clone()], y: y.clone(), cluster };
     let selection = if args.frontier { Selection::Frontier } else { Selection::EveryPoint };
     analysis::fit(law, &points, &labels, &args.options(selection)).map_err(coded)
 }
@@ -167,7 +169,7 @@ fn read_points(path: &Path, columns: &Columns) -> anyhow::Result<Vec<Point>> {
     }
     let clusters = analysis::labels(clusters);
     let point = |((row, (x, y)), cluster): ((u64, (f64, f64)), u64)| Point {
-        x,
+        x: analysis::point::x(x),
         y,
         configuration: row,
         cluster,
@@ -190,7 +192,7 @@ fn print(fit: &Fit, format: Format) -> anyhow::Result<()> {
                 out,
                 "{} against {}: {} points, rms residual {:.2}%, {} of {} starts at the best, level {}",
                 fit.y,
-                fit.x,
+                fit.axes.values().cloned().collect::<Vec<_>>().join(", "),
                 fit.n_points,
                 100.0 * fit.residual_rms,
                 fit.starts.at_best,
