@@ -41,6 +41,9 @@ pub const MAX_PARAMS: usize = 9;
 /// A value per parameter of a law, on the stack.
 pub type Values = ArrayVec<f64, MAX_PARAMS>;
 
+/// A derivative per parameter; what a law with fewer of them leaves alone stays 0.
+pub type Row = [f64; MAX_PARAMS];
+
 /// The law called `name` on the command line and in the fit's JSON.
 pub fn named(name: &str) -> Option<&'static dyn Law> {
     ALL.iter().copied().find(|law| law.name() == name)
@@ -73,6 +76,14 @@ pub trait Law: Debug + Sync {
 
     /// y at `at`; its derivatives by the parameters go into `gradient`.
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64;
+
+    /// [`Law::evaluate`] at many places, a row of `gradients` each. Every law gets a loop of its own,
+    /// into which its formula is inlined.
+    fn evaluate_all(&self, at: &[At], params: &[f64], values: &mut [f64], gradients: &mut [Row]) {
+        for ((at, value), row) in at.iter().zip(values).zip(gradients) {
+            *value = self.evaluate(at, params, row);
+        }
+    }
 
     /// Dimensionless quantities that follow from the parameters.
     fn derived(&self) -> &'static [Derived] {

@@ -7,9 +7,9 @@
 use arrayvec::ArrayVec;
 
 use crate::design::Datum;
-use crate::law::{At, Axis, Law, MAX_AXES, MAX_PARAMS, Role, Unit, Values, Xs};
+use crate::law::{At, Axis, Law, MAX_AXES, MAX_PARAMS, Role, Row, Unit, Values, Xs};
 use crate::loss::Loss;
-use crate::minimise::{Bounds, Problem, zeros};
+use crate::minimise::{Bounds, Problem};
 
 /// The exponent's range: below, the law is a constant; above, no scaling law has been seen, and a
 /// coefficient per FLOP would leave the range of a float.
@@ -31,6 +31,9 @@ const PLACE_BEYOND: f64 = 10.0;
 /// Of ln scale over the data's median, a guard against overflow.
 const LN_SCALE: Bounds = Bounds { low: -60.0, high: 60.0 };
 const REPEATS: Bounds = Bounds { low: 0.01, high: 1e4 };
+
+/// Points that are evaluated together: few enough for the nearest cache.
+const BLOCK: usize = 32;
 
 /// Internal units, fixed by the whole data, so that a resample's estimates compare with its own.
 /// Medians keep the numbers near one wherever on the axis FLOPs lie.
@@ -185,10 +188,9 @@ impl Objective {
 
     /// ln y - ln yhat, by point.
     pub fn residuals(&self, coordinates: &[f64]) -> Vec<f64> {
-        let params = self.params(coordinates);
-        let mut by = zeros(params.len());
-        let value = |at: &At| self.law.evaluate(at, &params, &mut by).ln();
-        self.at.iter().map(value).zip(&self.ln_y).map(|(ln, ln_y)| ln_y - ln).collect()
+        let mut residuals = Vec::with_capacity(self.at.len());
+        self.for_each_block(&self.params(coordinates), |block, _, _| residuals.extend(block));
+        residuals
     }
 
     /// Root mean square of ln y - ln yhat, each point once whatever its weight.
@@ -197,14 +199,22 @@ impl Objective {
         (squares / self.at.len() as f64).sqrt()
     }
 
-    /// ln y - ln yhat at the i-th point; the derivatives of ln yhat by the parameters go into
-    /// `gradient`.
+    /// Calls `each`, block by block of points, with their ln y - ln yhat, their weights, and the
+    /// derivatives of ln yhat by the parameters.
     #[inline]
-    fn residual(&self, i: usize, params: &[f64], gradient: &mut [f64]) -> f64 {
-        let value = self.law.evaluate(&self.at[i], params, gradient);
-        let inverse = 1.0 / value;
-        gradient.iter_mut().for_each(|by| *by *= inverse);
-        self.ln_y[i] - value.ln()
+    fn for_each_block(&self, params: &[f64], mut each: impl FnMut(&[f64], &[f64], &[Row])) {
+        let (mut values, mut rows) = ([0.0; BLOCK], [[0.0; MAX_PARAMS]; BLOCK]);
+        let points = self.ln_y.chunks(BLOCK).zip(self.weight.chunks(BLOCK));
+        for (at, (ln_y, weights)) in self.at.chunks(BLOCK).zip(points) {
+            let (values, rows) = (&mut values[..at.len()], &mut rows[..at.len()]);
+            self.law.evaluate_all(at, params, values, rows);
+            for (row, value) in rows.iter_mut().zip(&*values) {
+                let inverse = 1.0 / value;
+                row.iter_mut().for_each(|by| *by *= inverse);
+            }
+            values.iter_mut().zip(ln_y).for_each(|(value, ln_y)| *value = ln_y - value.ln());
+            each(values, weights, rows);
+        }
     }
 
     fn slopes(&self, params: &[f64]) -> Values {
@@ -220,35 +230,41 @@ impl Problem for Objective {
 
     fn evaluate(&self, coordinates: &[f64], gradient: &mut [f64]) -> f64 {
         let params = self.params(coordinates);
-        let mut by = zeros(params.len());
-        gradient.fill(0.0);
-        let mut sum = 0.0;
-        for i in 0..self.at.len() {
-            let residual = self.residual(i, &params, &mut by);
-            sum += self.weight[i] * self.loss.value(residual);
-            let pull = self.weight[i] * self.loss.slope(residual);
-            gradient.iter_mut().zip(&by).for_each(|(sum, by)| *sum -= pull * by);
-        }
-        gradient.iter_mut().zip(self.slopes(&params)).for_each(|(sum, slope)| *sum *= slope);
+        let (mut sum, mut by): (f64, Row) = (0.0, [0.0; MAX_PARAMS]);
+        let mut pulls = [0.0; BLOCK];
+        self.for_each_block(&params, |residuals, weights, rows| {
+            for ((residual, weight), pull) in residuals.iter().zip(weights).zip(&mut pulls) {
+                sum += weight * self.loss.value(*residual);
+                *pull = weight * self.loss.slope(*residual);
+            }
+            for (pull, row) in pulls.iter().zip(rows) {
+                (0..MAX_PARAMS).for_each(|i| by[i] -= pull * row[i]);
+            }
+        });
+        let slopes = self.slopes(&params);
+        (0..params.len()).for_each(|i| gradient[i] = by[i] * slopes[i]);
         sum
     }
 
     /// Gauss-Newton, with the curvature of the parabola that touches each Huber term from above.
     fn curvature(&self, coordinates: &[f64], matrix: &mut [f64]) {
         let params = self.params(coordinates);
-        let slopes = self.slopes(&params);
-        let n = params.len();
-        let mut by = zeros(n);
+        let k = params.len();
         matrix.fill(0.0);
-        for i in 0..self.at.len() {
-            let residual = self.residual(i, &params, &mut by);
-            let curvature = self.weight[i] * self.loss.curvature(residual);
-            for (row, by_row) in matrix.chunks_mut(n).zip(&by) {
-                row.iter_mut().zip(&by).for_each(|(cell, by)| *cell += curvature * by_row * by);
+        self.for_each_block(&params, |residuals, weights, rows| {
+            for ((residual, weight), row) in residuals.iter().zip(weights).zip(rows) {
+                let curvature = weight * self.loss.curvature(*residual);
+                for (cells, by_row) in matrix.chunks_exact_mut(k).zip(row) {
+                    cells
+                        .iter_mut()
+                        .zip(row)
+                        .for_each(|(cell, by)| *cell += curvature * by_row * by);
+                }
             }
-        }
-        for (row, slope_row) in matrix.chunks_mut(n).zip(&slopes) {
-            row.iter_mut().zip(&slopes).for_each(|(cell, slope)| *cell *= slope_row * slope);
+        });
+        let slopes = self.slopes(&params);
+        for (cells, slope_row) in matrix.chunks_exact_mut(k).zip(&slopes) {
+            cells.iter_mut().zip(&slopes).for_each(|(cell, slope)| *cell *= slope_row * slope);
         }
     }
 
@@ -263,6 +279,7 @@ mod tests {
 
     use super::*;
     use crate::law;
+    use crate::minimise::zeros;
     use crate::start::starts;
 
     /// Twenty points over every axis, in no law's shape.

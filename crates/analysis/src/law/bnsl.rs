@@ -62,6 +62,7 @@ impl Law for Bnsl {
         self.params
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (a, b, c0) = (params[0], params[1], params[2]);
         let (head, breaks) = gradient.split_at_mut(HEAD);

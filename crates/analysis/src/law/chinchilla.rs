@@ -34,6 +34,7 @@ impl Law for Chinchilla {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (a, b, e, alpha, beta) = (params[0], params[1], params[2], params[3], params[4]);
         let of_size = (-alpha * at.ln_x[0]).exp();

@@ -42,6 +42,7 @@ impl Law for DataConstrained {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let [a, b, e, alpha, beta, rn, rd] = *params else { return f64::NAN };
         let ln_usable = ((alpha * a).ln() - (beta * b).ln()) / alpha + beta / alpha * at.ln_x[2];

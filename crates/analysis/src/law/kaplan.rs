@@ -33,6 +33,7 @@ impl Law for Kaplan {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (nc, dc, a_n, a_d) = (params[0], params[1], params[2], params[3]);
         let ln_n = nc.ln() - at.ln_x[0];

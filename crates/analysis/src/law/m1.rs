@@ -25,6 +25,7 @@ impl Law for M1 {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (b, c) = (params[0], params[1]);
         let power = (-c * at.ln_x[0]).exp();

@@ -28,6 +28,7 @@ impl Law for M2 {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (b, c, e) = (params[0], params[1], params[2]);
         let power = (-c * at.ln_x[0]).exp();

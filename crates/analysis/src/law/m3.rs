@@ -28,6 +28,7 @@ impl Law for M3 {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (b, g, c) = (params[0], params[1], params[2]);
         let shifted = 1.0 / at.x[0] + g;

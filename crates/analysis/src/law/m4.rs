@@ -33,6 +33,7 @@ impl Law for M4 {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (b, c, e, y0, a) = (params[0], params[1], params[2], params[3], params[4]);
         let range = y0 - e;

@@ -38,6 +38,7 @@ impl Law for Sovit {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let [alpha, a, beta, b, xi, c, eps] = *params else { return f64::NAN };
         let [ln_n, ln_x, _] = at.ln_x;

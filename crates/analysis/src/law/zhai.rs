@@ -29,6 +29,7 @@ impl Law for Zhai {
         PARAMS
     }
 
+    #[inline]
     fn evaluate(&self, at: &At, params: &[f64], gradient: &mut [f64]) -> f64 {
         let (a, b, c, d) = (params[0], params[1], params[2], params[3]);
         let shifted = at.x[0] + d;
