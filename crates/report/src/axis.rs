@@ -90,6 +90,12 @@ impl Axis {
         Some(Self { scale, low: scale.back(low - padding), high: scale.back(high + padding) })
     }
 
+    /// Exactly from `low` to `high`; `None` where the scale cannot show that or it is empty.
+    pub(crate) fn between(scale: Scale, low: f64, high: f64) -> Option<Self> {
+        let shown = scale.shows(low) && scale.shows(high) && low < high;
+        shown.then_some(Self { scale, low, high })
+    }
+
     pub(crate) fn shows(&self, value: f64) -> bool {
         self.scale.shows(value)
     }
@@ -100,11 +106,16 @@ impl Axis {
         if self.scale == Scale::Log && value <= 0.0 {
             return 0.0;
         }
-        let [low, high, at] = [self.low, self.high, value].map(|v| self.scale.forward(v));
-        ((at - low) / (high - low)).clamp(0.0, 1.0)
+        self.share(value).clamp(0.0, 1.0)
     }
 
-    fn holds(&self, value: f64) -> bool {
+    /// Share of the axis at `value`, beyond 0 and 1 where that is not on it.
+    pub(crate) fn share(&self, value: f64) -> f64 {
+        let [low, high, at] = [self.low, self.high, value].map(|v| self.scale.forward(v));
+        (at - low) / (high - low)
+    }
+
+    pub(crate) fn holds(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 
@@ -129,7 +140,8 @@ impl Axis {
 
     fn log_ticks(&self, gap: f64) -> Ticks {
         let decades = self.multiples(&[10]);
-        let Some(majors) = self.log_majors(&decades, gap) else {
+        let majors = self.log_majors(&decades, gap).or_else(|| self.log_pair(gap));
+        let Some(majors) = majors else {
             return Ticks { major: self.even_ticks(gap), minor: Vec::new() };
         };
         let minor = if decades.len() <= 8 { self.multiples(CHOICES[0]) } else { decades };
@@ -152,6 +164,13 @@ impl Axis {
         let three = choices().filter(|values| values.len() == 3);
         let two = (decades.len() == 2).then(|| decades.to_vec());
         four.chain(three).chain(two).find(|values| self.roomy(values, gap))
+    }
+
+    /// Two multiples, where a step that is even would have room for one tick alone.
+    fn log_pair(&self, gap: f64) -> Option<Vec<f64>> {
+        let mut pairs = CHOICES.iter().map(|of| self.multiples(of)).filter(|pair| pair.len() == 2);
+        let alone = self.even_ticks(gap).len() < 2;
+        pairs.find(|pair| alone && self.roomy(pair, gap))
     }
 
     /// Tenths of the powers of ten on this axis, in order.
@@ -264,6 +283,11 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_axis_of_less_than_a_decade_still_names_two_values() {
+        assert_eq!(labels(Scale::Log, 1.1e7, 7e7, 0.3), ["2×10^{7}", "5×10^{7}"]);
+    }
+
+    #[test]
     fn many_decades_are_thinned_evenly() {
         assert_eq!(
             labels(Scale::Log, 0.5, 2e12, 0.2),
@@ -291,6 +315,14 @@ mod tests {
         assert!(Axis::over(Scale::Log, [f64::NAN, 0.0, -1.0].into_iter()).is_none());
         let axis = Axis::over(Scale::Log, [f64::INFINITY, 1.0, 10.0, -5.0].into_iter()).unwrap();
         assert!(axis.low > 0.9 && axis.high < 11.0);
+    }
+
+    #[test]
+    fn an_exact_range_is_refused_where_it_is_empty_or_not_on_the_scale() {
+        assert!(Axis::between(Scale::Log, 1.0, 10.0).is_some_and(|axis| axis.holds(10.0)));
+        for (low, high) in [(0.0, 1.0), (2.0, 2.0), (3.0, 1.0), (1.0, f64::NAN)] {
+            assert!(Axis::between(Scale::Log, low, high).is_none(), "{low} to {high}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Lines, shapes and text in fractions of a px, on plotters' SVG backend.
 //!
 //! The backend counts whole pixels, which would make curves jagged, so a canvas is [`UNITS`] times
-//! finer than the figure and the SVG's `viewBox` scales it down. Exponents are drawn as smaller
-//! raised text: few fonts have every superscript.
+//! finer than the figure and the SVG's `viewBox` scales it down. Exponents and indices are drawn as
+//! smaller text, raised or lowered: few fonts have every superscript.
 
 use std::sync::LazyLock;
 
@@ -20,9 +20,11 @@ const UNITS: f64 = 10.0;
 const SVG_FONT_RATIO: f64 = 1.24;
 /// ab_glyph's size is ascent minus descent, for this font (1854 + 434) / 2048 of an em.
 const FONT_HEIGHT: f64 = 2288.0 / 2048.0;
-/// Font size and rise of an exponent, over the font size of its base.
-const EXPONENT_SIZE: f64 = 0.72;
+/// Font size of an exponent or index, the rise of the one and the drop of the other, over the font
+/// size of their base.
+const SHIFTED_SIZE: f64 = 0.72;
 const EXPONENT_RISE: f64 = 0.38;
+const INDEX_DROP: f64 = 0.2;
 const DRAWN: &str = "writing into a string cannot fail";
 
 /// Makes the embedded font known to plotters, once.
@@ -103,7 +105,7 @@ fn escaped(text: &str) -> String {
 
 impl Canvas<'_> {
     pub(crate) fn line(&mut self, spots: &[Spot], stroke: Stroke) {
-        if spots.len() < 2 {
+        if spots.len() < 2 || stroke.width == 0.0 {
             return;
         }
         let style = shape(stroke);
@@ -136,10 +138,12 @@ impl Canvas<'_> {
         let radius = units(radius).unsigned_abs();
         let filled = ShapeStyle { color: fill.to_rgba(), filled: true, stroke_width: 0 };
         self.backend.draw_circle(coord(centre), radius, &filled, true).expect(DRAWN);
-        self.backend.draw_circle(coord(centre), radius, &shape(outline), false).expect(DRAWN);
+        if outline.width > 0.0 {
+            self.backend.draw_circle(coord(centre), radius, &shape(outline), false).expect(DRAWN);
+        }
     }
 
-    /// Draws one line of text, with its `^{..}` raised.
+    /// Draws one line of text, with its `^{..}` raised and its `_{..}` lowered.
     pub(crate) fn text(&mut self, text: &str, at: Spot, how: Type) {
         let parts = stretches(text);
         if let [stretch] = parts.as_slice() {
@@ -152,7 +156,7 @@ impl Canvas<'_> {
             Anchor::Right => -width,
         };
         for stretch in parts {
-            let raised = if stretch.raised { EXPONENT_RISE * how.size } else { 0.0 };
+            let raised = stretch.level.rise() * how.size;
             let spot = match how.direction {
                 Direction::Across => (at.0 + along, at.1 - raised),
                 Direction::Up => (at.0 - raised, at.1 - along),
@@ -184,15 +188,42 @@ impl Canvas<'_> {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Level {
+    Base,
+    Raised,
+    Lowered,
+}
+
+impl Level {
+    /// Over the font size.
+    fn rise(self) -> f64 {
+        match self {
+            Self::Base => 0.0,
+            Self::Raised => EXPONENT_RISE,
+            Self::Lowered => -INDEX_DROP,
+        }
+    }
+
+    /// How plain text marks it.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Base => "",
+            Self::Raised => "^",
+            Self::Lowered => "_",
+        }
+    }
+}
+
 /// A stretch of text at one height.
 struct Stretch<'a> {
     text: &'a str,
-    raised: bool,
+    level: Level,
 }
 
 impl Stretch<'_> {
     fn size(&self, base: f64) -> f64 {
-        if self.raised { EXPONENT_SIZE * base } else { base }
+        if self.level == Level::Base { base } else { SHIFTED_SIZE * base }
     }
 
     fn width(&self, base: f64) -> f64 {
@@ -213,32 +244,50 @@ fn with_firm_ends(text: &str) -> String {
     format!("{}{inner}{}", firm(before), firm(after))
 }
 
-/// Splits at `^{..}`; an opening without its end is text like any other.
+/// Splits at `^{..}` and `_{..}`; an opening without its end is text like any other.
 fn stretches(text: &str) -> Vec<Stretch<'_>> {
     let mut rest = text;
     let mut found = Vec::new();
-    while let Some((before, after)) = rest.split_once("^{")
-        && let Some((raised, tail)) = after.split_once('}')
+    while let Some((before, level, after)) = next_shift(rest)
+        && let Some((shifted, tail)) = after.split_once('}')
     {
-        found.push(Stretch { text: before, raised: false });
-        found.push(Stretch { text: raised, raised: true });
+        found.push(Stretch { text: before, level: Level::Base });
+        found.push(Stretch { text: shifted, level });
         rest = tail;
     }
     if !rest.is_empty() || found.is_empty() {
-        found.push(Stretch { text: rest, raised: false });
+        found.push(Stretch { text: rest, level: Level::Base });
     }
     found
 }
 
+/// What is before the first opening, what that opens, and what is after it.
+fn next_shift(text: &str) -> Option<(&str, Level, &str)> {
+    let openings = [("^{", Level::Raised), ("_{", Level::Lowered)];
+    let found = openings.into_iter().filter_map(|(opening, level)| {
+        text.split_once(opening).map(|(before, after)| (before, level, after))
+    });
+    found.min_by_key(|(before, ..)| before.len())
+}
+
 /// The text without its markup: `10^{9}` is `10^9`.
 fn plain(text: &str) -> String {
-    let caret = |stretch: &Stretch| if stretch.raised { "^" } else { "" };
-    stretches(text).iter().flat_map(|stretch| [caret(stretch), stretch.text]).collect()
+    stretches(text).iter().flat_map(|stretch| [stretch.level.mark(), stretch.text]).collect()
 }
 
 /// Width of one line of text in px.
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
     stretches(text).iter().map(|stretch| stretch.width(size)).sum()
+}
+
+/// The text, or as much of its beginning as `width` px hold, with an ellipsis.
+pub(crate) fn shortened(text: &str, size: f64, width: f64) -> String {
+    if text_width(text, size) <= width {
+        return text.to_owned();
+    }
+    let lengths = text.char_indices().map(|(at, _)| at).rev();
+    let mut shorter = lengths.map(|at| format!("{}…", text[..at].trim_end()));
+    shorter.find(|shorter| text_width(shorter, size) <= width).unwrap_or_default()
 }
 
 /// Lines no wider than `width` px: broken at spaces, and inside a word only where the word alone
@@ -291,15 +340,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exponents_are_split_off_and_an_open_brace_is_text() {
-        let of = |text| {
-            stretches(text).iter().map(|r| (r.text.to_owned(), r.raised)).collect::<Vec<_>>()
-        };
-        let pair = |text: &str, raised| (text.to_owned(), raised);
-        assert_eq!(of("10^{9} FLOPs"), [pair("10", false), pair("9", true), pair(" FLOPs", false)]);
-        assert_eq!(of("a^{b"), [pair("a^{b", false)]);
-        assert_eq!(of(""), [pair("", false)]);
-        assert_eq!(plain("10^{9}"), "10^9");
+    fn exponents_and_indices_are_split_off_and_an_open_brace_is_text() {
+        use Level::{Base, Lowered, Raised};
+        let of =
+            |text| stretches(text).iter().map(|s| (s.text.to_owned(), s.level)).collect::<Vec<_>>();
+        let pair = |text: &str, level| (text.to_owned(), level);
+        assert_eq!(of("10^{9} FLOPs"), [pair("10", Base), pair("9", Raised), pair(" FLOPs", Base)]);
+        let both = [pair("N", Base), pair("opt", Lowered), pair(" ∝ C", Base), pair("a", Raised)];
+        assert_eq!(of("N_{opt} ∝ C^{a}"), both);
+        assert_eq!(of("a^{b"), [pair("a^{b", Base)]);
+        assert_eq!(of("val_error"), [pair("val_error", Base)]);
+        assert_eq!(of(""), [pair("", Base)]);
+        assert_eq!(plain("N_{opt} 10^{9}"), "N_opt 10^9");
     }
 
     /// Arial's advance widths: digits 1139 / 2048 em, "M" 1706 / 2048.
@@ -308,6 +360,15 @@ mod tests {
         assert!((text_width("1234", 10.0) - 40.0 * 1139.0 / 2048.0).abs() < 0.05);
         assert!((text_width("M", 10.0) - 10.0 * 1706.0 / 2048.0).abs() < 0.05);
         assert!(text_width("10^{9}", 10.0) < text_width("109", 10.0));
+    }
+
+    #[test]
+    fn a_shortened_text_is_its_beginning_within_the_width() {
+        assert_eq!(shortened("bird", 10.0, 50.0), "bird");
+        let short = shortened("one two three four", 10.0, 50.0);
+        assert!(short.starts_with("one two") && short.ends_with('…'), "{short}");
+        assert!(text_width(&short, 10.0) <= 50.0);
+        assert_eq!(shortened("wide", 10.0, 1.0), "");
     }
 
     #[test]

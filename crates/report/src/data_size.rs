@@ -4,9 +4,10 @@
 use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
-use crate::frame::{Frame, Plan};
+use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Palette, Point, Size, in_order, sizes};
+use crate::plan::{Panel, Plan};
 use crate::style::{LINE_WIDTH, Stroke};
 
 /// Most data sizes that the axis names one by one.
@@ -36,13 +37,12 @@ impl DataSizeFigure {
         let plan = Plan {
             title: &self.title,
             x_label: &self.x_label,
-            y_label: &self.y_label,
             x,
-            y,
             x_ticks: Some(self.data_sizes()).filter(|sizes| sizes.len() <= MOST_NAMED),
+            panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, frame| self.paint(canvas, frame)))
+        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
     }
 
     fn points(&self) -> impl Iterator<Item = &Point> {

@@ -1,27 +1,37 @@
-//! The legend: a column beside the plot, where nothing can overlap it. Long labels are wrapped.
+//! The legend: a column beside the plot, or rows below it, where nothing can overlap it. Long labels
+//! are wrapped in the column and shortened in the rows.
 
 use plotters::style::RGBColor;
 
-use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, text_width, wrap};
+use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, shortened, text_width, wrap};
 use crate::mark::Marker;
-use crate::style::{BAND_OPACITY, INK, LEADING, LEGEND_SIZE, SOFT_INK, Stroke};
+use crate::style::{INK, LEADING, LEGEND_SIZE, SOFT_INK, Stroke};
 
 const KEY_WIDTH: f64 = 28.0;
 const KEY_GAP: f64 = 8.0;
 const MOST_TEXT: f64 = 185.0;
 const LINE: f64 = LEGEND_SIZE * LEADING;
 const SECTION_GAP: f64 = 10.0;
+/// Between neighbours in a row.
+const ROW_GAP: f64 = 20.0;
 
 /// One part of an entry's picture, drawn over the parts before it.
 pub(crate) enum Glyph {
     Line(Stroke),
     Marker(Marker),
-    Band(RGBColor),
+    /// Colour and opacity.
+    Band(RGBColor, f64),
 }
 
 pub(crate) struct Entry {
     pub(crate) key: Vec<Glyph>,
     pub(crate) label: String,
+}
+
+impl Entry {
+    pub(crate) fn of(key: impl Into<Vec<Glyph>>, label: impl Into<String>) -> Self {
+        Self { key: key.into(), label: label.into() }
+    }
 }
 
 pub(crate) struct Section {
@@ -63,6 +73,52 @@ impl Legend {
     }
 }
 
+/// A legend in rows, as wide as its figure allows.
+pub(crate) struct Rows {
+    rows: Vec<Vec<Entry>>,
+}
+
+impl Rows {
+    /// As many entries in a row as `width` px hold.
+    pub(crate) fn of(entries: impl IntoIterator<Item = Entry>, width: f64) -> Self {
+        let (mut rows, mut right) = (Vec::<Vec<Entry>>::new(), f64::INFINITY);
+        for entry in entries {
+            let label = shortened(&entry.label, LEGEND_SIZE, width - KEY_WIDTH - KEY_GAP);
+            let entry = Entry { label, ..entry };
+            right += ROW_GAP + entry.width();
+            if right > width {
+                rows.push(Vec::new());
+                right = entry.width();
+            }
+            rows.last_mut().expect("the first entry starts a row").push(entry);
+        }
+        Self { rows }
+    }
+
+    pub(crate) fn height(&self) -> f64 {
+        self.rows.len() as f64 * LINE
+    }
+
+    /// `at` is the upper left corner.
+    pub(crate) fn draw(&self, canvas: &mut Canvas, at: Spot) {
+        for (i, row) in self.rows.iter().enumerate() {
+            let (mut x, y) = (at.0, at.1 + (i as f64 + 0.5) * LINE);
+            for entry in row {
+                entry.key.iter().for_each(|glyph| glyph.draw(canvas, (x, y)));
+                canvas.text(&entry.label, (x + KEY_WIDTH + KEY_GAP, y), set(INK));
+                x += entry.width() + ROW_GAP;
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// On one line.
+    fn width(&self) -> f64 {
+        KEY_WIDTH + KEY_GAP + line_width(&self.label)
+    }
+}
+
 impl Section {
     fn height(&self) -> f64 {
         let lines = self.entries.iter().map(|entry| wrapped(&entry.label).len()).sum::<usize>();
@@ -92,10 +148,10 @@ impl Glyph {
         match self {
             Self::Line(stroke) => canvas.line(&[at, (right, at.1)], *stroke),
             Self::Marker(marker) => marker.draw(canvas, (at.0 + 0.5 * KEY_WIDTH, at.1)),
-            Self::Band(colour) => {
+            Self::Band(colour, opacity) => {
                 let (top, bottom) = (at.1 - half, at.1 + half);
                 let corners = [(at.0, top), (right, top), (right, bottom), (at.0, bottom)];
-                canvas.fill(&corners, *colour, BAND_OPACITY);
+                canvas.fill(&corners, *colour, *opacity);
             }
         }
     }
@@ -112,4 +168,21 @@ fn wrapped(text: &str) -> Vec<String> {
 
 fn line_width(line: &str) -> f64 {
     text_width(line, LEGEND_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_hold_as_many_entries_as_have_room_and_no_entry_is_wider() {
+        let entries = ["one", "two", "three", "four", &"long ".repeat(40)];
+        let rows = Rows::of(entries.map(|label| Entry::of([], label)), 160.0);
+        let widths = |row: &Vec<Entry>| row.iter().map(Entry::width).collect::<Vec<_>>();
+        let lengths: Vec<usize> = rows.rows.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [2, 2, 1]);
+        assert!(rows.rows.iter().flat_map(widths).all(|width| width <= 160.0));
+        assert_eq!(rows.height(), 3.0 * LINE);
+        assert_eq!(Rows::of([], 160.0).height(), 0.0);
+    }
 }

@@ -1,31 +1,47 @@
-//! Figures and text tables of a sweep: plain data in; SVG text, PNG bytes or table text out.
+//! Figures and text tables of sweeps and fits: plain data in; SVG text, PNG bytes or table text out.
 //!
 //! Nothing here computes: means, fits, bands and smoothing are the caller's. What is decided here
 //! is how it looks. Nothing here reads or writes a file either, and no font of the machine is
 //! used, so the same input gives the same bytes everywhere.
 //!
-//! Text in a figure may hold `^{..}`, drawn raised: `10^{9}`.
+//! Text in a figure may hold `^{..}`, drawn raised, and `_{..}`, drawn lowered: `10^{9}`, `N_{opt}`.
+//! What Liberation Sans has no letter for, such as the sign of proportionality, is an empty box.
 
 mod axis;
+mod backtest;
 mod canvas;
+mod contour;
+mod curve;
 mod data_size;
+mod fit;
+mod forest;
 mod frame;
+mod isoflop;
 mod legend;
 mod loss_curves;
 mod mark;
 mod number;
+mod optimum;
+mod plan;
 mod png;
 mod scaling;
 mod style;
 mod table;
 
 pub use axis::Scale;
+pub use backtest::{BacktestFigure, BacktestPanel, EstimatorCurve};
+pub use contour::{ContourFigure, ContourTrial, NamedLine, Surface};
+pub use curve::{CurvePoint, FitCurve};
 pub use data_size::{DataSizeFigure, SizeLine};
+pub use fit::{FitFigure, FitGroup, FitPoint, Floor, Prediction, Target};
+pub use forest::{ForestFigure, ForestRow, Reference};
+pub use isoflop::{IsoFlopFigure, Minimum, Valley};
 pub use loss_curves::{CurveKind, LossCurve, LossFigure, Validation};
 pub use mark::{Point, Size};
 pub use number::{duration, error, power_of_ten, scientific, si};
+pub use optimum::{Approach, OptimumFigure, OptimumPanel};
 pub use png::{PngError, png};
-pub use scaling::{CurvePoint, FitCurve, ScalingFigure, Series};
+pub use scaling::{ScalingFigure, Series};
 pub use table::{Align, Column, table};
 
 /// Why there is no figure.

@@ -4,9 +4,10 @@
 use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
-use crate::frame::{Frame, Plan};
+use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Marker, Palette, Size, sizes};
+use crate::plan::{Panel, Plan};
 use crate::style::{INK, LINE_WIDTH, STRONG_WIDTH, Stroke, THIN_WIDTH};
 
 /// Bytes of one point in the SVG, and of all points of all curves together.
@@ -61,13 +62,12 @@ impl LossFigure {
         let plan = Plan {
             title: &self.title,
             x_label: &self.x_label,
-            y_label: &self.y_label,
             x,
-            y,
             x_ticks: None,
+            panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, frame| self.paint(canvas, frame)))
+        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
     }
 
     fn axes(&self) -> Option<(Axis, Axis)> {

@@ -1,12 +1,13 @@
-//! What all figures draw: points with their spread, and a marker for each model size.
+//! What all figures draw: points with their spread, and a marker for each model size or kind.
 
+use std::collections::HashSet;
 use std::f64::consts::{FRAC_PI_2, TAU};
 
 use plotters::style::RGBColor;
 
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
-use crate::style::{INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, size_colour};
+use crate::style::{INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, category_colour, size_colour};
 
 /// A model size: it decides colour and marker, which are the same in every figure.
 #[derive(Clone, Debug)]
@@ -16,6 +17,12 @@ pub struct Size {
     /// Place in order of size, the smallest is 0.
     pub rank: usize,
 }
+
+/// Most points of one kind that are drawn one by one, and the most that are drawn at full size.
+const MOST_DRAWN: usize = 2_000;
+const MOST_LARGE: usize = 120;
+/// More than that have no room for an outline either.
+const MOST_SMALL: usize = 800;
 
 /// One measured point.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +76,13 @@ impl Palette {
 
     /// `variant` 0 is filled, every other one open.
     pub(crate) fn marker(self, size: &Size, variant: usize) -> Marker {
-        Marker {
-            shape: size.rank,
-            colour: self.colour(size),
-            open: variant % 2 == 1,
-            radius: MARKER_RADIUS,
-        }
+        Marker { shape: size.rank, ..Marker::disc(self.colour(size), variant % 2 == 1) }
     }
 }
+
+/// Width of the outline of an open marker, and of the paper around a filled one.
+const OPEN_EDGE: f64 = 1.3;
+const FILLED_EDGE: f64 = 0.7;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Marker {
@@ -84,12 +90,55 @@ pub(crate) struct Marker {
     colour: RGBColor,
     open: bool,
     radius: f64,
+    /// Width of the outline.
+    edge: f64,
 }
 
 impl Marker {
     /// For legend entries that stand for all sizes.
     pub(crate) fn of_any_size(variant: usize) -> Self {
-        Self { shape: 0, colour: INK, open: variant % 2 == 1, radius: MARKER_RADIUS }
+        Self::disc(INK, variant % 2 == 1)
+    }
+
+    /// Of a kind that has no order.
+    pub(crate) fn of_category(index: usize, open: bool) -> Self {
+        Self { shape: index, ..Self::disc(category_colour(index), open) }
+    }
+
+    /// Of the budget at `rank` of `n` in order of size.
+    pub(crate) fn of_rank(rank: usize, n: usize, open: bool) -> Self {
+        Self { shape: rank, ..Self::disc(size_colour(rank, n), open) }
+    }
+
+    pub(crate) fn disc(colour: RGBColor, open: bool) -> Self {
+        let edge = if open { OPEN_EDGE } else { FILLED_EDGE };
+        Self { shape: 0, colour, open, radius: MARKER_RADIUS, edge }
+    }
+
+    /// Diamond, which stands for what is predicted and not measured.
+    pub(crate) fn diamond(colour: RGBColor, open: bool) -> Self {
+        Self { shape: 3, ..Self::disc(colour, open) }
+    }
+
+    pub(crate) fn larger(self) -> Self {
+        Self { radius: 1.25 * self.radius, ..self }
+    }
+
+    /// As large as so many of them allow.
+    pub(crate) fn among(self, n: usize) -> Self {
+        if n <= MOST_LARGE {
+            self
+        } else if n <= MOST_SMALL {
+            self.small()
+        } else {
+            self.tiny()
+        }
+    }
+
+    /// As a dot; open ones keep a thin outline.
+    pub(crate) fn tiny(self) -> Self {
+        let edge = if self.open { 0.7 * OPEN_EDGE } else { 0.0 };
+        Self { radius: 0.45 * self.radius, edge, ..self }
     }
 
     pub(crate) fn small(self) -> Self {
@@ -105,14 +154,46 @@ impl Marker {
         self.draw(canvas, frame.spot(point.x, point.y));
     }
 
+    /// A marker at each spot that is not hidden by one before it.
+    pub(crate) fn draw_all(self, canvas: &mut Canvas, spots: &[Spot]) {
+        seen(spots).into_iter().for_each(|at| self.draw(canvas, at));
+    }
+
+    /// A bar from `low` to `high`, with caps, at the value `x`.
+    pub(crate) fn draw_bar(self, canvas: &mut Canvas, frame: &Frame, x: f64, low: f64, high: f64) {
+        if !frame.shows(x, low) || !frame.shows(x, high) {
+            return;
+        }
+        let stroke = Stroke::solid(self.colour, 1.4 * THIN_WIDTH);
+        let ends = [frame.spot(x, low), frame.spot(x, high)];
+        canvas.line(&ends, stroke);
+        for (x, y) in ends {
+            canvas.line(&[(x - 0.8 * self.radius, y), (x + 0.8 * self.radius, y)], stroke);
+        }
+    }
+
     pub(crate) fn draw(self, canvas: &mut Canvas, at: Spot) {
-        let (fill, edge, width) =
-            if self.open { (PAPER, self.colour, 1.3) } else { (self.colour, PAPER, 0.7) };
-        let outline = Stroke::solid(edge, width);
+        let (fill, edge) = if self.open { (PAPER, self.colour) } else { (self.colour, PAPER) };
+        let outline = Stroke::solid(edge, self.edge);
         match self.shape % 8 {
             0 => canvas.disc(at, self.radius, fill, outline),
             shape => canvas.outlined(&outline_of(shape, at, self.radius), fill, outline),
         }
+    }
+}
+
+/// The first spot in each square of about a px; the squares grow until there are not too many.
+fn seen(spots: &[Spot]) -> Vec<Spot> {
+    let mut side = 1.0;
+    loop {
+        let mut squares = HashSet::new();
+        let square = |spot: &Spot| ((spot.0 / side) as i64, (spot.1 / side) as i64);
+        let first: Vec<Spot> =
+            spots.iter().copied().filter(|spot| squares.insert(square(spot))).collect();
+        if first.len() <= MOST_DRAWN {
+            return first;
+        }
+        side *= 1.5;
     }
 }
 
@@ -132,4 +213,19 @@ fn outline_of(shape: usize, at: Spot, radius: f64) -> Vec<Spot> {
         (at.0 + scale * radius * angle.cos(), at.1 + scale * radius * angle.sin())
     };
     (0..corners).map(corner).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_points_are_all_drawn_and_many_as_far_as_they_are_seen() {
+        let few = [(1.0, 1.0), (9.0, 1.0), (1.2, 1.1)];
+        assert_eq!(seen(&few), few[..2]);
+        let grid = (0..200_u32).flat_map(|x| (0..200_u32).map(move |y| (x.into(), y.into())));
+        let many: Vec<Spot> = grid.collect();
+        let n = seen(&many).len();
+        assert!((MOST_DRAWN / 4..=MOST_DRAWN).contains(&n), "{n}");
+    }
 }

@@ -4,16 +4,14 @@
 use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
-use crate::frame::{Frame, Plan};
+use crate::curve::{FitCurve, fit_stroke, within_reach};
+use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Marker, Palette, Point, Size, in_order, sizes};
+use crate::plan::{Panel, Plan};
 use crate::style::{
-    BAND_OPACITY, EXTRAPOLATED, FRONTIER, INK, LINE_WIDTH, SOFT_INK, STRONG_WIDTH, Stroke,
-    variant_dash,
+    BAND_OPACITY, EXTRAPOLATED, FRONTIER, INK, LINE_WIDTH, SOFT_INK, Stroke, variant_dash,
 };
-
-/// How far the band may widen the error axis at either end, over what that axis spans without it.
-const BAND_REACH: f64 = 0.25;
 
 #[derive(Clone, Debug)]
 pub struct ScalingFigure {
@@ -41,39 +39,18 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-#[derive(Clone, Debug)]
-pub struct FitCurve {
-    /// The law with its numbers, for the legend.
-    pub label: String,
-    /// Of the band: `95% interval`.
-    pub band_label: String,
-    /// In order of x, beyond the data as far as it shall be drawn.
-    pub curve: Vec<CurvePoint>,
-    /// The curve is dashed from here on.
-    pub last_measured_x: f64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct CurvePoint {
-    pub x: f64,
-    pub y: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
 impl ScalingFigure {
     pub fn svg(&self) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "scaling" })?;
         let plan = Plan {
             title: &self.title,
             x_label: &self.x_label,
-            y_label: &self.y_label,
             x,
-            y,
             x_ticks: None,
+            panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, frame| self.paint(canvas, frame)))
+        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
     }
 
     fn axes(&self) -> Option<(Axis, Axis)> {
@@ -87,17 +64,8 @@ impl ScalingFigure {
             .collect();
         let x = Axis::over(Scale::Log, all.iter().map(|(x, _)| *x))?;
         let ys: Vec<f64> = all.iter().map(|(_, y)| *y).collect();
-        Some((x, Axis::over(Scale::Log, self.band_within_reach(&ys).chain(ys.iter().copied()))?))
-    }
-
-    /// Far from the data the band may be wider than all else together; then it is cut off.
-    fn band_within_reach(&self, ys: &[f64]) -> impl Iterator<Item = f64> {
-        let low = ys.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = ys.iter().copied().fold(0.0, f64::max);
-        let reach = (high / low).powf(BAND_REACH);
-        let band =
-            self.fit.iter().flat_map(|fit| &fit.curve).flat_map(|point| [point.low, point.high]);
-        band.filter(|y| !y.is_nan()).map(move |y| y.clamp(low / reach, high * reach))
+        let band = within_reach(self.fit.iter().flat_map(|fit| &fit.curve), &ys);
+        Some((x, Axis::over(Scale::Log, band.chain(ys.iter().copied()))?))
     }
 
     fn sizes(&self) -> Vec<&Size> {
@@ -107,13 +75,13 @@ impl ScalingFigure {
     fn paint(&self, canvas: &mut Canvas, frame: &Frame) {
         let palette = Palette::of(&self.sizes());
         if let Some(fit) = &self.fit {
-            fit.paint_band(canvas, frame);
+            fit.drawn().paint_band(canvas, frame, SOFT_INK, BAND_OPACITY);
         }
         let frontier = self.frontier.iter().filter(|(x, y)| frame.shows(*x, *y));
         let frontier: Vec<Spot> = frontier.map(|(x, y)| frame.spot(*x, *y)).collect();
         canvas.line(&frontier, frontier_stroke());
         if let Some(fit) = &self.fit {
-            fit.paint_curve(canvas, frame);
+            fit.drawn().paint_curve(canvas, frame, fit_stroke());
         }
         // Filled markers over open ones: the first variant is the one that the fit is about.
         let mut series: Vec<&Series> = self.series.iter().collect();
@@ -157,11 +125,10 @@ impl ScalingFigure {
             (!self.frontier.is_empty()).then(|| entry(Glyph::Line(frontier_stroke()), "frontier"));
         let fit = self.fit.iter().flat_map(|fit| {
             let extrapolated = Glyph::Line(fit_stroke().dashed(EXTRAPOLATED));
-            let beyond = fit.curve.iter().any(|point| point.x > fit.last_measured_x);
             [
                 Some(entry(Glyph::Line(fit_stroke()), &fit.label)),
-                beyond.then(|| entry(extrapolated, "extrapolated")),
-                Some(entry(Glyph::Band(SOFT_INK), &fit.band_label)),
+                fit.drawn().goes_beyond().then(|| entry(extrapolated, "extrapolated")),
+                Some(entry(Glyph::Band(SOFT_INK, BAND_OPACITY), &fit.band_label)),
             ]
         });
         let fit = fit.flatten();
@@ -179,57 +146,12 @@ impl Series {
     }
 }
 
-impl FitCurve {
-    fn shown<'a>(&'a self, frame: &'a Frame) -> impl Iterator<Item = &'a CurvePoint> {
-        self.curve.iter().filter(|point| frame.shows(point.x, point.y))
-    }
-
-    /// Paler beyond the last measured point.
-    fn paint_band(&self, canvas: &mut Canvas, frame: &Frame) {
-        let whole: Vec<&CurvePoint> =
-            self.shown(frame).filter(|point| !point.low.is_nan() && !point.high.is_nan()).collect();
-        let (measured, beyond) = self.split(&whole);
-        for (points, opacity) in [(measured, BAND_OPACITY), (beyond, 0.6 * BAND_OPACITY)] {
-            if points.len() > 1 {
-                let upper = points.iter().map(|point| frame.spot(point.x, point.high));
-                let lower = points.iter().rev().map(|point| frame.spot(point.x, point.low));
-                canvas.fill(&upper.chain(lower).collect::<Vec<Spot>>(), SOFT_INK, opacity);
-            }
-        }
-    }
-
-    fn paint_curve(&self, canvas: &mut Canvas, frame: &Frame) {
-        let whole: Vec<&CurvePoint> = self.shown(frame).collect();
-        let (measured, beyond) = self.split(&whole);
-        for (points, stroke) in
-            [(measured, fit_stroke()), (beyond, fit_stroke().dashed(EXTRAPOLATED))]
-        {
-            let spots: Vec<Spot> =
-                points.iter().map(|point| frame.spot(point.x, point.y)).collect();
-            canvas.line(&spots, stroke);
-        }
-    }
-
-    /// Up to the last measured point and beyond it; the two share the point where they meet.
-    fn split<'a>(
-        &self,
-        points: &'a [&'a CurvePoint],
-    ) -> (&'a [&'a CurvePoint], &'a [&'a CurvePoint]) {
-        let n = points.partition_point(|point| point.x <= self.last_measured_x);
-        (&points[..n], &points[n.saturating_sub(1)..])
-    }
-}
-
 fn line_of(palette: Palette, size: &Size, variant: usize) -> Glyph {
     Glyph::Line(series_stroke(palette, size, variant))
 }
 
 fn series_stroke(palette: Palette, size: &Size, variant: usize) -> Stroke {
     Stroke::solid(palette.colour(size), LINE_WIDTH).dashed(variant_dash(variant))
-}
-
-fn fit_stroke() -> Stroke {
-    Stroke::solid(INK, STRONG_WIDTH)
 }
 
 /// Wide and pale: it lies under the lines of the sizes that it touches.

@@ -18,6 +18,8 @@ pub(crate) const TITLE_SIZE: f64 = 15.0;
 pub(crate) const LABEL_SIZE: f64 = 14.0;
 pub(crate) const TICK_SIZE: f64 = 13.0;
 pub(crate) const LEGEND_SIZE: f64 = 13.0;
+/// Inside small panels and beside lines: 6.6 pt in print.
+pub(crate) const SMALL_SIZE: f64 = 11.0;
 /// Height of a line of text over its font size.
 pub(crate) const LEADING: f64 = 1.4;
 
@@ -48,11 +50,36 @@ const VIRIDIS: [(u8, u8, u8); 6] = [
     (0x90, 0xd7, 0x43),
 ];
 
+/// Okabe and Ito's colours (2008), told apart by every kind of colour vision; their yellow is left
+/// out because it vanishes on paper, their vermilion because it marks frontiers and targets.
+const CATEGORIES: [RGBColor; 5] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0x56, 0xb4, 0xe9),
+];
+
+/// Colour of a kind that has no order; more than five share them in turn.
+pub(crate) fn category_colour(index: usize) -> RGBColor {
+    CATEGORIES[index % CATEGORIES.len()]
+}
+
+/// Dark enough to be read in small letters.
+pub(crate) fn for_text(colour: RGBColor) -> RGBColor {
+    let darker = |channel: u8| (0.75 * f64::from(channel)).round() as u8;
+    RGBColor(darker(colour.0), darker(colour.1), darker(colour.2))
+}
+
 /// Colour of the size at `rank` of `n` in order of size: the largest is the darkest.
 pub(crate) fn size_colour(rank: usize, n: usize) -> RGBColor {
-    let last = (VIRIDIS.len() - 1) as f64;
     let from_largest = n.saturating_sub(1).saturating_sub(rank) as f64;
-    let position = last * from_largest / n.saturating_sub(1).max(1) as f64;
+    sequential(from_largest / n.saturating_sub(1).max(1) as f64)
+}
+
+/// From the darkest colour at 0 to the palest at 1.
+pub(crate) fn sequential(share: f64) -> RGBColor {
+    let position = (VIRIDIS.len() - 1) as f64 * share;
     let index = (position as usize).min(VIRIDIS.len() - 2);
     let share = position - index as f64;
     let mix = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;

@@ -1,5 +1,7 @@
-//! The three figures as their users get them.
+//! The figures as their users get them.
 
+mod analysis;
+mod fits;
 mod samples;
 
 use std::path::Path;
@@ -21,6 +23,23 @@ fn sample_figures() -> Vec<(&'static str, String)> {
         ("data_size_6", samples::data_size(&[1e3, 3e3, 1e4, 3e4, 1e5, 3e5]).svg().unwrap()),
         ("losses", samples::losses(6, 2, 6000).svg().unwrap()),
         ("losses_few", samples::losses(3, 1, 2000).svg().unwrap()),
+        ("fit", fits::fit(40).svg().unwrap()),
+        ("fit_dense", fits::fit(5000).svg().unwrap()),
+        ("isoflop", fits::isoflop().svg().unwrap()),
+        ("optimum", fits::optimum().svg().unwrap()),
+        ("forest", fits::forest(6).svg().unwrap()),
+        ("backtest_24", fits::backtest(24).svg().unwrap()),
+        ("backtest_6", fits::backtest(6).svg().unwrap()),
+        ("backtest_1", fits::backtest(1).svg().unwrap()),
+        ("contour", fits::contour(fits::sample_trials()).svg().unwrap()),
+    ]
+}
+
+/// Of public data, where they are at hand.
+fn real_figures() -> [(&'static str, Option<String>); 2] {
+    [
+        ("contour_chinchilla", fits::real_contour().map(|figure| figure.svg().unwrap())),
+        ("backtest_vision", fits::real_backtest().map(|figure| figure.svg().unwrap())),
     ]
 }
 
@@ -229,7 +248,13 @@ proptest! {
 fn draws_samples() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
     std::fs::create_dir_all(&folder).unwrap();
-    for (name, svg) in sample_figures() {
+    let samples = sample_figures().into_iter().map(|(name, svg)| (name, Some(svg)));
+    for (name, svg) in samples.chain(real_figures()) {
+        let Some(svg) = svg else {
+            println!("skipped {name}: its data are not in ../shared/data/fits");
+            continue;
+        };
+        check_text(name, &svg);
         std::fs::write(folder.join(format!("{name}.png")), png(&svg).unwrap()).unwrap();
         std::fs::write(folder.join(format!("{name}.svg")), svg).unwrap();
     }
