@@ -65,6 +65,11 @@ impl Scale {
     }
 }
 
+/// Whether logarithmic axes can show a point.
+pub(crate) fn on_log_axes(&(x, y): &(f64, f64)) -> bool {
+    Scale::Log.shows(x) && Scale::Log.shows(y)
+}
+
 impl Axis {
     /// The range of `values` and some room around it; `None` where the scale shows none of them.
     pub(crate) fn over(scale: Scale, values: impl Iterator<Item = f64>) -> Option<Self> {

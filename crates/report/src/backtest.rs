@@ -4,7 +4,7 @@
 use plotters::style::RGBColor;
 
 use crate::DrawError;
-use crate::axis::{Axis, Scale, Ticks};
+use crate::axis::{Axis, Scale, Ticks, on_log_axes};
 use crate::canvas::{self, Anchor, Canvas, Spot, Type, shortened, text_width};
 use crate::curve::{CurvePoint, Drawn, within_reach};
 use crate::frame::{BOTTOM, EDGE, Frame, Title, set, y_tick_room, y_ticks};
@@ -197,8 +197,7 @@ fn around(cells: &[Cell]) -> Option<Frame> {
 
 impl BacktestPanel {
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        let all = self.train.iter().chain(&self.held_out).copied();
-        all.filter(|(x, y)| Scale::Log.shows(*x) && Scale::Log.shows(*y))
+        self.train.iter().chain(&self.held_out).copied().filter(on_log_axes)
     }
 
     /// Of the points; a curve that is far from them leaves the plot.

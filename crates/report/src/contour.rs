@@ -14,7 +14,7 @@ use crate::number::power_of_ten;
 use crate::plan::{Panel, Plan};
 use crate::style::{
     Dash, FRONTIER, LEADING, LINE_WIDTH, PAPER, SMALL_SIZE, SOFT_INK, STRONG_WIDTH, Stroke,
-    THIN_WIDTH, sequential,
+    THIN_WIDTH, for_text, sequential,
 };
 
 /// Least distance, in px, of a line's label from the frame.
@@ -70,6 +70,15 @@ struct Colours {
     levels: Vec<f64>,
 }
 
+/// A line with a label on it.
+struct Line {
+    stretches: Vec<Vec<Spot>>,
+    label: String,
+    stroke: Stroke,
+    /// Of the label.
+    colour: RGBColor,
+}
+
 /// Labels on lines, each where it is farthest from what is already there.
 struct Labels<'a> {
     frame: &'a Frame,
@@ -101,27 +110,35 @@ impl ContourFigure {
     }
 
     fn paint(&self, canvas: &mut Canvas, frame: &Frame) {
-        let colours = self.colours();
-        let equal: Vec<_> =
-            self.iso_flops.iter().map(|line| frame.stretches(&line.points)).collect();
-        let levels: Vec<_> =
-            self.levels.iter().map(|level| self.surface.lines_at(*level, frame)).collect();
-        equal.iter().flatten().for_each(|spots| canvas.line(spots, iso_stroke()));
-        for (lines, level) in levels.iter().zip(&self.levels) {
-            lines.iter().for_each(|spots| canvas.line(spots, level_stroke(colours.of(*level))));
+        let lines = self.lines(frame);
+        for line in lines.iter().rev() {
+            line.stretches.iter().for_each(|spots| canvas.line(spots, line.stroke));
         }
-        let frontier: Vec<_> =
-            self.frontier.iter().flat_map(|line| frame.stretches(&line.points)).collect();
+        let frontier = self.frontier.iter().flat_map(|line| frame.stretches(&line.points));
+        let frontier: Vec<Vec<Spot>> = frontier.collect();
         frontier.iter().for_each(|spots| canvas.line(spots, frontier_stroke()));
         let mut taken = self.paint_trials(canvas, frame);
         taken.extend(frontier.into_iter().flatten());
         let mut labels = Labels { frame, taken, boxes: Vec::new() };
-        for (lines, level) in levels.iter().zip(&self.levels) {
-            labels.draw(canvas, lines, &power_of_ten(*level, 3), colours.of(*level));
-        }
-        for (lines, line) in equal.iter().zip(&self.iso_flops) {
-            labels.draw(canvas, lines, &line.label, SOFT_INK);
-        }
+        lines.iter().for_each(|line| labels.draw(canvas, line));
+    }
+
+    /// The most important first.
+    fn lines(&self, frame: &Frame) -> Vec<Line> {
+        let colours = self.colours();
+        let level = |level: &f64| Line {
+            stretches: self.surface.lines_at(*level, frame),
+            label: power_of_ten(*level, 3),
+            stroke: level_stroke(colours.of(*level)),
+            colour: colours.of(*level),
+        };
+        let equal = |line: &NamedLine| Line {
+            stretches: frame.stretches(&line.points),
+            label: line.label.clone(),
+            stroke: iso_stroke(),
+            colour: SOFT_INK,
+        };
+        self.levels.iter().map(level).chain(self.iso_flops.iter().map(equal)).collect()
     }
 
     /// Where they are.
@@ -141,25 +158,25 @@ impl ContourFigure {
         let colours = self.colours();
         let level = |level: &f64| {
             let colour = colours.of(*level);
-            let key =
-                [Glyph::Line(level_stroke(colour)), Glyph::Marker(Marker::disc(colour, false))];
-            Entry::of(key, power_of_ten(*level, 3))
+            let marker = Glyph::Marker(Marker::disc(colour, false));
+            Entry::of([Glyph::Line(level_stroke(colour)), marker], power_of_ten(*level, 3))
         };
-        let frontier = self.frontier.iter();
-        let frontier =
-            frontier.map(|line| Entry::of([Glyph::Line(frontier_stroke())], &line.label));
-        let equal = (!self.iso_flops.is_empty())
-            .then(|| Entry::of([Glyph::Line(iso_stroke())], "equal compute"));
-        let trials = (!self.trials.is_empty()).then(|| {
-            Entry::of([Glyph::Marker(Marker::disc(SOFT_INK, false))], "measured, in its colour")
-        });
-        let predicted = Entry::of([Glyph::Line(level_stroke(SOFT_INK))], "predicted");
-        let shown = self.levels.iter().filter(|level| Scale::Log.shows(**level));
-        let others = [predicted].into_iter().chain(trials).chain(frontier).chain(equal);
+        let levels = colours.levels.iter().map(level).collect();
         Legend::new([
-            Section { heading: self.value_label.clone(), entries: shown.map(level).collect() },
-            Section { heading: String::new(), entries: others.collect() },
+            Section { heading: self.value_label.clone(), entries: levels },
+            Section { heading: String::new(), entries: self.kinds() },
         ])
+    }
+
+    fn kinds(&self) -> Vec<Entry> {
+        let line = |stroke, label: &str| Entry::of([Glyph::Line(stroke)], label);
+        let trial = Glyph::Marker(Marker::disc(SOFT_INK, false));
+        let trials =
+            (!self.trials.is_empty()).then(|| Entry::of([trial], "measured, in its colour"));
+        let frontier = self.frontier.as_ref().map(|at| line(frontier_stroke(), &at.label));
+        let equal = (!self.iso_flops.is_empty()).then(|| line(iso_stroke(), "equal compute"));
+        let predicted = line(level_stroke(SOFT_INK), "predicted");
+        [Some(predicted), trials, frontier, equal].into_iter().flatten().collect()
     }
 }
 
@@ -217,16 +234,17 @@ impl Colours {
 
 impl Labels<'_> {
     /// Nothing where no place on the line has room.
-    fn draw(&mut self, canvas: &mut Canvas, lines: &[Vec<Spot>], text: &str, colour: RGBColor) {
-        let half = (0.5 * text_width(text, SMALL_SIZE) + 3.0, 0.5 * SMALL_SIZE * LEADING);
-        let free = lines.iter().flatten().filter(|at| self.is_free(**at, half));
+    fn draw(&mut self, canvas: &mut Canvas, line: &Line) {
+        let half = (0.5 * text_width(&line.label, SMALL_SIZE) + 3.0, 0.5 * SMALL_SIZE * LEADING);
+        let free = line.stretches.iter().flatten().filter(|at| self.is_free(**at, half));
         let Some(at) = free.max_by(|a, b| self.room(**a).total_cmp(&self.room(**b))) else {
             return;
         };
         let (left, right) = (at.0 - half.0, at.0 + half.0);
         let (top, bottom) = (at.1 - half.1, at.1 + half.1);
         canvas.fill(&[(left, top), (right, top), (right, bottom), (left, bottom)], PAPER, 0.8);
-        canvas.text(text, *at, Type { colour, ..set(SMALL_SIZE, Anchor::Centre) });
+        let how = Type { colour: for_text(line.colour), ..set(SMALL_SIZE, Anchor::Centre) };
+        canvas.text(&line.label, *at, how);
         self.boxes.push((*at, half));
     }
 

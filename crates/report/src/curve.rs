@@ -33,10 +33,6 @@ pub struct CurvePoint {
 }
 
 impl CurvePoint {
-    pub(crate) fn ys(&self) -> [f64; 3] {
-        [self.y, self.low, self.high]
-    }
-
     fn has_band(&self) -> bool {
         !self.low.is_nan() && !self.high.is_nan()
     }

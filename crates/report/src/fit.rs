@@ -2,7 +2,7 @@
 //! below, over the same x axis, how far each point is from the curve.
 
 use crate::DrawError;
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::curve::{CurvePoint, Drawn, FitCurve, fit_stroke, within_reach};
 use crate::frame::Frame;
@@ -11,7 +11,7 @@ use crate::mark::Marker;
 use crate::plan::{Panel, Plan};
 use crate::style::{
     BAND_OPACITY, Dash, EXTRAPOLATED, FRONTIER, INK, LINE_WIDTH, SOFT_INK, SPINE_WIDTH, Stroke,
-    THIN_WIDTH,
+    target_stroke,
 };
 
 const CURVE_HEIGHT: f64 = 400.0;
@@ -105,13 +105,13 @@ impl FitFigure {
     fn axes(&self) -> Option<(Axis, Axis, Axis)> {
         let points = self.points().map(|point| (point.x, point.y));
         let curve = self.fit.curve.iter().map(|point| (point.x, point.y));
-        let target = self.target.iter().flat_map(|target| target.at.ys().map(|y| (target.at.x, y)));
-        let shown = |at: &(f64, f64)| Scale::Log.shows(at.0) && Scale::Log.shows(at.1);
-        let all: Vec<(f64, f64)> = points.chain(curve).chain(target).filter(shown).collect();
+        let target = self.target.iter().map(|target| (target.at.x, target.at.y));
+        let all: Vec<(f64, f64)> = points.chain(curve).chain(target).filter(on_log_axes).collect();
         let x = Axis::over(Scale::Log, all.iter().map(|(x, _)| *x))?;
         let ys: Vec<f64> = all.iter().map(|(_, y)| *y).collect();
         let prediction = self.prediction.iter().flat_map(|prediction| &prediction.band);
-        let bands = within_reach(self.fit.curve.iter().chain(prediction), &ys);
+        let target = self.target.iter().map(|target| &target.at);
+        let bands = within_reach(self.fit.curve.iter().chain(prediction).chain(target), &ys);
         let y =
             Axis::over(Scale::Log, bands.chain(self.near_floor(&ys)).chain(ys.iter().copied()))?;
         Some((x, y, self.residual_axis()?))
@@ -244,10 +244,6 @@ impl Target {
 
 fn target_marker() -> Marker {
     Marker::diamond(FRONTIER, false)
-}
-
-fn target_stroke() -> Stroke {
-    Stroke::solid(FRONTIER, THIN_WIDTH).dashed(Dash::Broken(2.0, 3.0))
 }
 
 fn floor_stroke() -> Stroke {

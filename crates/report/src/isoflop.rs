@@ -2,7 +2,7 @@
 //! budget's points, and its minimum with the interval of its place.
 
 use crate::DrawError;
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
@@ -67,8 +67,7 @@ impl IsoFlopFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let points = self.valleys.iter().flat_map(|valley| &valley.points).copied();
         let minima = self.minima().map(|minimum| (minimum.x, minimum.y));
-        let shown = |at: &(f64, f64)| Scale::Log.shows(at.0) && Scale::Log.shows(at.1);
-        let all: Vec<(f64, f64)> = points.chain(minima).filter(shown).collect();
+        let all: Vec<(f64, f64)> = points.chain(minima).filter(on_log_axes).collect();
         let x = Axis::over(Scale::Log, all.iter().map(|(x, _)| *x))?;
         Some((x, Axis::over(Scale::Log, all.iter().map(|(_, y)| *y))?))
     }

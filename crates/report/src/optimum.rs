@@ -1,17 +1,18 @@
 //! What is best at each compute, by several approaches: parameters above, examples below, over the
 //! same compute axis.
 
+use plotters::style::RGBColor;
+
 use crate::DrawError;
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::Canvas;
-use crate::curve::{CurvePoint, Drawn};
+use crate::curve::{CurvePoint, Drawn, within_reach};
 use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::Marker;
 use crate::plan::{Panel, Plan};
 use crate::style::{
-    BAND_OPACITY, Dash, EXTRAPOLATED, FRONTIER, LINE_WIDTH, SOFT_INK, Stroke, THIN_WIDTH,
-    category_colour,
+    BAND_OPACITY, EXTRAPOLATED, LINE_WIDTH, SOFT_INK, Stroke, category_colour, target_stroke,
 };
 
 const PANEL_HEIGHT: f64 = 340.0;
@@ -95,11 +96,13 @@ impl OptimumFigure {
 impl OptimumPanel {
     fn shown(&self) -> impl Iterator<Item = &CurvePoint> {
         let all = self.approaches.iter().flat_map(Approach::values);
-        all.filter(|at| Scale::Log.shows(at.x) && Scale::Log.shows(at.y))
+        all.filter(|at| on_log_axes(&(at.x, at.y)))
     }
 
     fn panel(&self) -> Option<Panel<'_>> {
-        let y = Axis::over(Scale::Log, self.shown().flat_map(CurvePoint::ys))?;
+        let ys: Vec<f64> = self.shown().map(|at| at.y).collect();
+        let intervals = within_reach(self.shown(), &ys);
+        let y = Axis::over(Scale::Log, intervals.chain(ys.iter().copied()))?;
         Some(Panel { y_label: &self.y_label, y, height: PANEL_HEIGHT })
     }
 
@@ -139,7 +142,7 @@ impl Approach {
         Drawn { points: &self.curve, last_x: self.last_measured_x }
     }
 
-    fn colour(&self) -> plotters::style::RGBColor {
+    fn colour(&self) -> RGBColor {
         category_colour(self.kind)
     }
 
@@ -157,8 +160,4 @@ impl Approach {
             self.marker().draw(canvas, frame.spot(at.x, at.y));
         }
     }
-}
-
-fn target_stroke() -> Stroke {
-    Stroke::solid(FRONTIER, THIN_WIDTH).dashed(Dash::Broken(2.0, 3.0))
 }

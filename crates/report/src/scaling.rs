@@ -2,7 +2,7 @@
 //! sizes, its fitted law and the law's band.
 
 use crate::DrawError;
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::curve::{FitCurve, fit_stroke, within_reach};
 use crate::frame::Frame;
@@ -57,11 +57,8 @@ impl ScalingFigure {
         let points = self.series.iter().flat_map(|series| &series.points);
         let points = points.flat_map(|point| point.ys().map(|y| (point.x, y)));
         let curve = self.fit.iter().flat_map(|fit| &fit.curve).map(|point| (point.x, point.y));
-        let all: Vec<(f64, f64)> = points
-            .chain(self.frontier.iter().copied())
-            .chain(curve)
-            .filter(|(x, y)| Scale::Log.shows(*x) && Scale::Log.shows(*y))
-            .collect();
+        let all: Vec<(f64, f64)> =
+            points.chain(self.frontier.iter().copied()).chain(curve).filter(on_log_axes).collect();
         let x = Axis::over(Scale::Log, all.iter().map(|(x, _)| *x))?;
         let ys: Vec<f64> = all.iter().map(|(_, y)| *y).collect();
         let band = within_reach(self.fit.iter().flat_map(|fit| &fit.curve), &ys);

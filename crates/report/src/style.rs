@@ -129,6 +129,11 @@ pub(crate) fn variant_dash(index: usize) -> Dash {
 /// Of a fit beyond the last measured point.
 pub(crate) const EXTRAPOLATED: Dash = Dash::Broken(7.0, 5.0);
 
+/// Of the upright line at a scale of interest.
+pub(crate) fn target_stroke() -> Stroke {
+    Stroke::solid(FRONTIER, THIN_WIDTH).dashed(Dash::Broken(2.0, 3.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
