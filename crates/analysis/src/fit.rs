@@ -6,12 +6,15 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::bootstrap::{Bootstrap, Ensemble, central};
 use crate::design::{Datum, Design, Scale, n_distinct};
-use crate::law::{Law, Values, Xs};
+use crate::law::{Law, MAX_PARAMS, Unit, Values, Xs};
 use crate::loss::Loss;
+use crate::minimise::Minimum;
 use crate::mixture::Mixture;
 use crate::objective::{Frame, Objective};
 use crate::point::{Point, Selection, seed_noise};
+use crate::profile;
 use crate::search::Search;
+use crate::start::starts;
 use crate::warning::{Evidence, Warning, warnings};
 
 /// How to fit. The defaults are what the command line uses.
@@ -19,7 +22,12 @@ use crate::warning::{Evidence, Warning, warnings};
 pub struct FitOptions {
     pub selection: Selection,
     pub loss: Loss,
+    /// Searches begin at as many evenly spread starts...
     pub n_starts: usize,
+    /// ... or, if there are any, at these parameters, in the caller's units.
+    pub given_starts: Vec<Vec<f64>>,
+    /// Whether parameters get an interval from their profile likelihood too.
+    pub profile: bool,
     /// 0: no intervals.
     pub n_resamples: usize,
     /// Share of the ensemble inside an interval, between 0 and 1.
@@ -33,6 +41,8 @@ impl Default for FitOptions {
             selection: Selection::EveryPoint,
             loss: Loss::default(),
             n_starts: 512,
+            given_starts: Vec::new(),
+            profile: false,
             n_resamples: 1000,
             level: 0.95,
             seed: 0,
@@ -115,6 +125,8 @@ pub struct ParamEstimate {
     pub value: f64,
     /// Percentiles of the bootstrap; `None` without one.
     pub interval: Option<(f64, f64)>,
+    /// By profile likelihood, where asked for.
+    pub profile: Option<(f64, f64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -180,7 +192,7 @@ pub fn fit(
     labels: &Labels,
     options: &FitOptions,
 ) -> Result<Fit, FitError> {
-    check_options(options)?;
+    check_options(law, options)?;
     check_axes(law, points, labels)?;
     let scale = Scale::new(law.axes());
     let design = Design::new(points, options.selection, scale);
@@ -192,9 +204,12 @@ pub fn fit(
     let data = design.whole();
     check_enough(law, &data, labels)?;
     let objective = Objective::new(law, Frame::new(law, &data), &data, options.loss);
-    let search = Search::new(&objective, options.n_starts);
+    let search = Search::new(&objective, &starts_of(&objective, options));
     let ensemble = bootstrap(&objective, &search, &design, options);
     let mut fit = assemble(&objective, &search, ensemble, labels, options);
+    if options.profile {
+        add_profiles(&mut fit, &objective, search.best());
+    }
     fit.holdout = holdout(law, scale, &data, options);
     fit.seed_noise = seed_noise(points);
     let evidence = Evidence {
@@ -239,7 +254,7 @@ impl Fit {
         let value = |params: &Values| of(&self.law.in_units(params, unit));
         let resampled = self.curves.ensemble.iter().map(value).filter(|value| value.is_finite());
         let interval = central(resampled.collect(), self.level);
-        ParamEstimate { name, value: value(&self.curves.best), interval }
+        ParamEstimate { name, value: value(&self.curves.best), interval, profile: None }
     }
 
     /// By its name in [`Law::params`].
@@ -255,16 +270,27 @@ impl Fit {
 
     /// The best curve's value and the resamples'.
     fn curves_at(&self, x: Xs) -> (f64, Vec<f64>) {
-        let Curves { frame, best, ensemble } = &self.curves;
-        let at = frame.at(x);
-        let mut gradient = best.clone();
-        let mut value =
-            |params: &Values| frame.unit.y * self.law.evaluate(&at, params, &mut gradient);
-        (value(best), ensemble.iter().map(value).collect())
+        let ensemble = self.curves.ensemble.iter().map(|params| self.curve(params, x));
+        (self.curve(&self.curves.best, x), ensemble.collect())
+    }
+
+    /// y at a place of the curve with parameters in internal units.
+    pub(crate) fn curve(&self, params: &Values, x: Xs) -> f64 {
+        let Frame { unit, .. } = &self.curves.frame;
+        unit.y * self.law.evaluate(&self.curves.frame.at(x), params, &mut [0.0; MAX_PARAMS])
+    }
+
+    /// In internal units, as all curves.
+    pub(crate) fn best(&self) -> &Values {
+        &self.curves.best
+    }
+
+    pub(crate) fn ensemble(&self) -> &[Values] {
+        &self.curves.ensemble
     }
 }
 
-fn check_options(options: &FitOptions) -> Result<(), FitError> {
+fn check_options(law: &dyn Law, options: &FitOptions) -> Result<(), FitError> {
     let bad = |option, value, wanted| Err(FitError::Option { option, value, wanted });
     let Loss { delta, above } = options.loss;
     if delta.is_nan() || delta <= 0.0 {
@@ -278,6 +304,10 @@ fn check_options(options: &FitOptions) -> Result<(), FitError> {
     }
     if options.n_starts == 0 {
         return bad("starts", 0.0, "1 or more");
+    }
+    let k = law.params().len();
+    if let Some(given) = options.given_starts.iter().find(|given| given.len() != k) {
+        return bad("a start's length", given.len() as f64, "one value per parameter");
     }
     Ok(())
 }
@@ -312,6 +342,29 @@ fn check_enough(law: &dyn Law, data: &[Datum], labels: &Labels) -> Result<(), Fi
         return Err(FitError::TooFewPoints { law: law.name(), needed, found });
     }
     Ok(())
+}
+
+fn starts_of(objective: &Objective, options: &FitOptions) -> Vec<Values> {
+    if options.given_starts.is_empty() {
+        return starts(objective, options.n_starts);
+    }
+    let unit = objective.frame.unit;
+    let inverse = Unit { x: unit.x.map(|x| 1.0 / x), y: 1.0 / unit.y };
+    let start = |given: &Vec<f64>| objective.coordinates(&objective.law.in_units(given, &inverse));
+    options.given_starts.iter().map(start).collect()
+}
+
+fn add_profiles(fit: &mut Fit, objective: &Objective, best: &Minimum) {
+    let level = fit.level;
+    for (i, param) in fit.params.iter_mut().enumerate() {
+        let Some(ends) = profile::interval(objective, best, i, level) else { continue };
+        let in_units = |coordinate: f64| {
+            let mut at = best.at.clone();
+            at[i] = coordinate;
+            objective.law.in_units(&objective.params(&at), &objective.frame.unit)[i]
+        };
+        param.profile = Some((in_units(ends.0), in_units(ends.1)));
+    }
 }
 
 fn bootstrap(
@@ -361,7 +414,7 @@ fn assemble(
             above,
             value: search.best().value,
         },
-        starts: Starts { n: options.n_starts, at_best: search.n_at_best },
+        starts: Starts { n: search.minima.len(), at_best: search.n_at_best },
         bootstrap: (options.n_resamples > 0).then_some(counts),
         holdout: None,
         warnings: Vec::new(),
@@ -417,7 +470,7 @@ fn holdout(
         return None;
     }
     let objective = Objective::new(law, Frame::new(law, kept), kept, options.loss);
-    let search = Search::new(&objective, options.n_starts);
+    let search = Search::new(&objective, &starts_of(&objective, options));
     let scored = Objective::new(law, objective.frame, held, options.loss);
     Some(Holdout { n: held.len(), rmse_log: scored.residual_rms(&search.best().at) })
 }
@@ -431,13 +484,16 @@ struct Estimate {
     value: f64,
     low: Option<f64>,
     high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<(f64, f64)>,
 }
 
 fn as_map<S: Serializer>(params: &[ParamEstimate], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(params.len()))?;
     for param in params {
         let (low, high) = param.interval.unzip();
-        map.serialize_entry(param.name, &Estimate { value: param.value, low, high })?;
+        let estimate = Estimate { value: param.value, low, high, profile: param.profile };
+        map.serialize_entry(param.name, &estimate)?;
     }
     map.end()
 }

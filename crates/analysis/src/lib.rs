@@ -14,6 +14,7 @@
 //! | `bootstrap`, `design` | whole clusters drawn again, and what the law then sees |
 
 mod bootstrap;
+pub mod decision;
 mod design;
 pub mod fit;
 pub mod law;
@@ -23,11 +24,13 @@ mod minimise;
 pub mod mixture;
 mod objective;
 pub mod point;
+mod profile;
 mod random;
 mod search;
 mod start;
 pub mod warning;
 
+pub use decision::{DecisionError, Estimate, Optimum};
 pub use fit::{Fit, FitError, FitOptions, Labels, Prediction, fit};
 pub use law::Law;
 pub use loss::Loss;

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::law::Values;
 use crate::minimise::{Minimum, minimise};
 use crate::objective::Objective;
-use crate::start::starts;
 
 /// Relative excess of the objective below which a start has reached the best one. A start that ends
 /// in another local minimum misses by far more, one that ends early on a flat slope by about this.
@@ -21,8 +21,7 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    pub fn new(objective: &Objective, n_starts: usize) -> Self {
-        let starts = starts(objective, n_starts);
+    pub fn new(objective: &Objective, starts: &[Values]) -> Self {
         let minima: Vec<_> = starts.par_iter().map(|start| minimise(objective, start)).collect();
         let best = lowest(&minima);
         let limit = within(&minima[best], AT_BEST, objective);
@@ -60,7 +59,6 @@ fn within(best: &Minimum, excess: f64, objective: &Objective) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::law::Values;
 
     #[test]
     fn the_lowest_is_the_first_of_equals_and_never_undefined() {

@@ -1,7 +1,7 @@
 //! What holds for every fit: known laws come back, units do not matter, intervals cover, threads do
 //! not show, bad input is refused, and doubts are spoken.
 
-use analysis::law::{At, Law, M2, Zhai};
+use analysis::law::{At, Chinchilla, Law, M2, Zhai};
 use analysis::point::x as at;
 use analysis::warning::Code;
 use analysis::{Fit, FitError, FitOptions, Labels, Loss, Point, Selection, fit};
@@ -343,4 +343,138 @@ fn data_that_do_not_fall_give_a_fit_with_doubts_and_not_a_panic() {
             assert!(fit.predict(at(1e21)).value.is_finite() && !fit.warnings.is_empty(), "{fit:?}");
         }
     }
+}
+
+/// How the minimum moves when a parameter is held must agree with how it moves between samples.
+#[test]
+fn profiles_and_bootstrap_agree_on_clean_data_and_profiles_cover() {
+    let options = FitOptions {
+        n_starts: 16,
+        n_resamples: 200,
+        profile: true,
+        level: 0.9,
+        ..FitOptions::default()
+    };
+    let (n, mut covered) = (100, 0);
+    for seed in 0..n {
+        let points = points(&M2, &M2_TRUTH, 40, 5.0, &mut normal(seed, 0.02));
+        let fit = fit(&M2, &points, &labels(), &options).unwrap();
+        let param = fit.param("c").unwrap();
+        let ((low, high), (from, to)) = (param.profile.unwrap(), param.interval.unwrap());
+        assert!(low <= param.value && param.value <= high);
+        assert!(
+            (0.3..3.0).contains(&((high - low) / (to - from))),
+            "{low} {high} against {from} {to}"
+        );
+        covered += u32::from(low <= M2_TRUTH[1] && M2_TRUTH[1] <= high);
+        assert_eq!(fit.param("b").unwrap().profile, None);
+    }
+    assert!((81..=98).contains(&covered), "{covered} of {n}");
+}
+
+#[test]
+fn the_compute_for_an_error_inverts_the_curve_and_a_floor_is_out_of_reach() {
+    let options = FitOptions { n_starts: 32, n_resamples: 100, ..FitOptions::default() };
+    let points = points(&M2, &M2_TRUTH, 30, 5.0, &mut normal(3, 0.01));
+    let fit = fit(&M2, &points, &labels(), &options).unwrap();
+    let reached = fit.x_to_reach(0.15).unwrap();
+    assert!((fit.predict(at(reached.value)).value / 0.15 - 1.0).abs() < 1e-9);
+    assert!(reached.low < reached.value && reached.value < reached.high);
+    assert_eq!(fit.x_to_reach(0.05).unwrap().value, f64::INFINITY);
+    let wrong = fit.optimum(1e18, 6.0).unwrap_err();
+    assert_eq!(wrong.to_string(), "law m2 has the axes x; this question needs n and d");
+}
+
+const CHINCHILLA_TRUTH: [f64; 5] = [480.0, 2100.0, 1.8, 0.35, 0.37];
+
+/// `n` x `n` sizes and data sizes over three decades each.
+fn surface(n: u64, noise: &mut dyn FnMut() -> f64) -> Vec<Point> {
+    let grid = |i: u64| 10_f64.powf(3.0 * i as f64 / (n - 1) as f64);
+    let mut point = |i: u64| {
+        let x = [1e7 * grid(i / n), 1e9 * grid(i % n), 1.0];
+        let y = Chinchilla.evaluate(&At::new(x), &CHINCHILLA_TRUTH, &mut [0.0; 5]);
+        Point::independent(i, x, y * noise().exp())
+    };
+    (0..n * n).map(&mut point).collect()
+}
+
+fn two_axes() -> Labels {
+    Labels { axes: vec!["params".into(), "tokens".into()], y: "loss".into(), cluster: "row".into() }
+}
+
+#[test]
+fn the_best_size_for_a_compute_is_the_closed_form() {
+    let options = FitOptions { n_starts: 64, n_resamples: 50, ..FitOptions::default() };
+    let fit = fit(&Chinchilla, &surface(6, &mut normal(1, 0.003)), &two_axes(), &options).unwrap();
+    let [a, b, _, alpha, beta] = [0, 1, 2, 3, 4].map(|i| fit.params[i].value);
+    let compute: f64 = 1e22;
+    // arXiv 2203.15556, equation 4.
+    let g = (alpha * a / (beta * b)).powf(1.0 / (alpha + beta));
+    let n_opt = g * (compute / 6.0).powf(beta / (alpha + beta));
+    let optimum = fit.optimum(compute, 6.0).unwrap();
+    assert!((optimum.n_opt.value / n_opt - 1.0).abs() < 1e-3, "{optimum:?} against {n_opt}");
+    assert!((optimum.d_opt.value * optimum.n_opt.value * 6.0 / compute - 1.0).abs() < 1e-9);
+    assert!(optimum.n_opt.low < n_opt && n_opt < optimum.n_opt.high);
+    let exponent = fit.derived[0].value;
+    assert!((exponent - beta / (alpha + beta)).abs() < 1e-12 && fit.derived[0].interval.is_some());
+}
+
+#[test]
+fn a_single_ratio_of_size_and_data_is_pointed_out() {
+    let line: Vec<_> = surface(30, &mut normal(1, 0.003))
+        .into_iter()
+        .filter(|point| (point.x[1] / point.x[0] / 100.0).ln().abs() < 0.3)
+        .collect();
+    let fit = fit(&Chinchilla, &line, &two_axes(), &quick()).unwrap();
+    assert!(codes(&fit).contains(&Code::SingleRatio), "{:?}", fit.warnings);
+}
+
+#[test]
+fn rows_that_repeat_are_pointed_out() {
+    let once = points(&M2, &M2_TRUTH, 20, 5.0, &mut normal(1, 0.01));
+    let twice: Vec<_> = once.iter().chain(&once).copied().collect();
+    let fit = fit(&M2, &twice, &labels(), &quick()).unwrap();
+    assert!(codes(&fit).contains(&Code::DuplicateRows), "{:?}", fit.warnings);
+}
+
+/// An under-tuned trial is always above what it could have been.
+#[test]
+fn a_lopsided_loss_finds_the_curve_that_good_tuning_reaches() {
+    let mut badness = normal(5, 0.1);
+    let points = points(&M2, &M2_TRUTH, 60, 5.0, &mut || badness().max(0.0));
+    let at_the_end = |loss: Loss| {
+        let options = FitOptions { loss, ..quick() };
+        fit(&M2, &points, &labels(), &options).unwrap().predict(at(1e17)).value
+    };
+    let truth = M2.evaluate(&At::x(1e17), &M2_TRUTH, &mut [0.0; 3]);
+    let (even, lopsided) =
+        (at_the_end(Loss::squares()), at_the_end(Loss { delta: 0.01, above: 0.1 }));
+    assert!(even > 1.02 * truth, "{even} against {truth}");
+    assert!((lopsided / truth - 1.0).abs() < 0.01, "{lopsided} against {truth}");
+}
+
+#[test]
+fn a_search_begins_where_it_is_told() {
+    let points = points(&M2, &M2_TRUTH, 20, 5.0, &mut normal(1, 0.01));
+    let given = vec![vec![200.0, 0.3, 0.2], vec![10.0, 0.1, 0.0]];
+    let options = FitOptions { given_starts: given, ..quick() };
+    let here = fit(&M2, &points, &labels(), &options).unwrap();
+    let there = fit(&M2, &points, &labels(), &quick()).unwrap();
+    assert_eq!(here.starts.n, 2);
+    assert!((here.objective.value / there.objective.value - 1.0).abs() < 1e-9);
+    let short = FitOptions { given_starts: vec![vec![1.0]], ..quick() };
+    assert!(fit(&M2, &points, &labels(), &short).is_err());
+}
+
+#[test]
+fn the_order_of_rows_does_not_matter() {
+    let points = points(&Zhai, &ZHAI_TRUTH, 25, 5.0, &mut normal(7, 0.02));
+    let mut shuffled = points.clone();
+    shuffled.reverse();
+    shuffled.swap(3, 17);
+    let json = |points: &[Point]| {
+        let fit = fit(&Zhai, points, &labels(), &quick()).unwrap();
+        serde_json::to_string(&fit).unwrap()
+    };
+    assert_eq!(json(&points), json(&shuffled));
 }

@@ -159,3 +159,70 @@ fn the_published_vit_tables_give_the_known_refit() {
         assert_eq!((ten_shot.n_points, fine_tune.n_points), (32, 29));
     }
 }
+
+/// Columns of a table under shared/data/fits; `None`, said aloud, where it is absent.
+fn table<const N: usize>(name: &str, columns: [&str; N]) -> Option<Vec<[f64; N]>> {
+    let path = format!("../shared/data/fits/{name}");
+    let from_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&path);
+    let Ok(text) = std::fs::read_to_string(from_root) else {
+        skip(&path);
+        return None;
+    };
+    let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = rows.next()?;
+    let at = columns.map(|name| header.iter().position(|cell| *cell == name).unwrap());
+    Some(rows.map(|row| at.map(|at| row[at].parse().unwrap())).collect())
+}
+
+/// Chinchilla's law from even starts: the optimum to `tolerance`, whatever bends on the way there.
+fn check_chinchilla(rows: &[[f64; 3]], objective: f64, params: &[(&str, f64)], tolerance: f64) {
+    let points: Vec<_> = rows
+        .iter()
+        .zip(0..)
+        .map(|(&[n, d, loss], row)| Point::independent(row, [n, d, 1.0], loss))
+        .collect();
+    let axes = vec!["params".into(), "tokens".into()];
+    let labels = Labels { axes, y: "loss".into(), cluster: "row".into() };
+    let options = FitOptions { n_resamples: 0, n_starts: 64, ..FitOptions::default() };
+    let fit = fit(&law::Chinchilla, &points, &labels, &options).unwrap();
+    assert!((fit.objective.value / objective - 1.0).abs() < tolerance, "{:?}", fit.objective);
+    for (name, want) in params {
+        let got = fit.param(name).unwrap().value;
+        assert!((got / want - 1.0).abs() < tolerance, "{name} = {got} against {want}");
+    }
+    assert_eq!(fit.starts.at_best, fit.starts.n);
+}
+
+/// The optimum of the data behind arXiv 2404.10102, with and without the five highest losses, as
+/// SciPy finds it with tight tolerances (reference/chinchilla.py).
+#[test]
+fn chinchillas_optimum_is_the_true_one() {
+    let columns = ["Model Size", "Training FLOP", "loss"];
+    let Some(rows) = table("epoch_chinchilla_svg.csv", columns) else { return };
+    let mut rows: Vec<_> = rows.into_iter().map(|[n, c, loss]| [n, c / (6.0 * n), loss]).collect();
+    rows.sort_by(|a, b| a[2].total_cmp(&b[2]));
+    let without_outliers = [
+        ("A", 477.825_868),
+        ("B", 2143.417_363),
+        ("E", 1.817_218_10),
+        ("alpha", 0.347_310_499),
+        ("beta", 0.367_172_433),
+    ];
+    check_chinchilla(&rows[..240], 1.018_274_017_8e-3, &without_outliers, 1e-8);
+    let all = [
+        ("A", 495.726_009),
+        ("B", 12_845.613_3),
+        ("E", 1.891_338_50),
+        ("alpha", 0.349_312_894),
+        ("beta", 0.453_049_296),
+    ];
+    check_chinchilla(&rows, 1.826_010_523e-3, &all, 1e-8);
+}
+
+#[test]
+fn gemstones_optimum_is_the_published_one() {
+    let columns = ["params_active_precise", "tokens", "final_loss"];
+    let Some(rows) = table("gemstone_hot.csv", columns) else { return };
+    let params = [("alpha", 0.2929), ("beta", 0.7130), ("E", 0.7623_f64.exp())];
+    check_chinchilla(&rows, 0.001_981_6, &params, 2e-4);
+}
