@@ -17,6 +17,8 @@ mod bootstrap;
 pub mod decision;
 mod design;
 pub mod fit;
+pub mod frontier;
+pub mod isoflop;
 pub mod law;
 mod linear;
 pub mod loss;
