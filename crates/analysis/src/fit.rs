@@ -6,7 +6,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::bootstrap::{Bootstrap, Ensemble, central};
 use crate::design::{Datum, Design, Scale, n_distinct};
-use crate::law::{Law, MAX_PARAMS, Unit, Values, Xs};
+use crate::law::{Axis, Law, MAX_PARAMS, Unit, Values, Xs};
 use crate::loss::Loss;
 use crate::minimise::Minimum;
 use crate::mixture::Mixture;
@@ -67,9 +67,7 @@ pub enum FitError {
     NotPositive { axis: String, index: usize, value: f64 },
     #[error("points {first} and {second} share a configuration but not {axis}")]
     SplitConfiguration { axis: String, first: usize, second: usize },
-    #[error(
-        "law {law} has {needed} parameters and needs as many points at different places; there are {found}"
-    )]
+    #[error("law {law} needs {needed} points at different places; there are {found}")]
     TooFewPoints { law: &'static str, needed: usize, found: usize },
     #[error("every point has the same {axis}, {value}: law {law} needs points at different ones")]
     OneValue { law: &'static str, axis: String, value: f64 },
@@ -193,7 +191,7 @@ pub fn fit(
     options: &FitOptions,
 ) -> Result<Fit, FitError> {
     check_options(law, options)?;
-    check_axes(law, points, labels)?;
+    check_axes(law.name(), law.axes(), points, labels)?;
     let scale = Scale::new(law.axes());
     let design = Design::new(points, options.selection, scale);
     if let (Selection::Frontier, Some((first, second))) =
@@ -202,7 +200,7 @@ pub fn fit(
         return Err(FitError::SplitConfiguration { axis: labels.axes[0].clone(), first, second });
     }
     let data = design.whole();
-    check_enough(law, &data, labels)?;
+    check_enough(law.name(), law.params().len(), &data, labels)?;
     let objective = Objective::new(law, Frame::new(law, &data), &data, options.loss);
     let search = Search::new(&objective, &starts_of(&objective, options));
     let ensemble = bootstrap(&objective, &search, &design, options);
@@ -312,11 +310,16 @@ fn check_options(law: &dyn Law, options: &FitOptions) -> Result<(), FitError> {
     Ok(())
 }
 
-fn check_axes(law: &dyn Law, points: &[Point], labels: &Labels) -> Result<(), FitError> {
-    if labels.axes.len() != law.axes().len() {
-        let expected: Vec<_> = law.axes().iter().map(|axis| axis.name()).collect();
+pub(crate) fn check_axes(
+    law: &'static str,
+    axes: &[Axis],
+    points: &[Point],
+    labels: &Labels,
+) -> Result<(), FitError> {
+    if labels.axes.len() != axes.len() {
+        let expected: Vec<_> = axes.iter().map(|axis| axis.name()).collect();
         let (expected, found) = (expected.join(", "), labels.axes.len());
-        return Err(FitError::Axes { law: law.name(), expected, found });
+        return Err(FitError::Axes { law, expected, found });
     }
     let is_good = |value: f64| value.is_finite() && value > 0.0;
     for (index, point) in points.iter().enumerate() {
@@ -330,16 +333,21 @@ fn check_axes(law: &dyn Law, points: &[Point], labels: &Labels) -> Result<(), Fi
     Ok(())
 }
 
-fn check_enough(law: &dyn Law, data: &[Datum], labels: &Labels) -> Result<(), FitError> {
-    let (needed, found) = (law.params().len(), n_distinct(data));
+pub(crate) fn check_enough(
+    law: &'static str,
+    needed: usize,
+    data: &[Datum],
+    labels: &Labels,
+) -> Result<(), FitError> {
+    let found = n_distinct(data);
     for (axis, name) in labels.axes.iter().enumerate() {
         let value = data.first().map_or(0.0, |datum| datum.x[axis]);
         if data.len() >= needed && data.iter().all(|datum| datum.x[axis] == value) {
-            return Err(FitError::OneValue { law: law.name(), axis: name.clone(), value });
+            return Err(FitError::OneValue { law, axis: name.clone(), value });
         }
     }
     if found < needed {
-        return Err(FitError::TooFewPoints { law: law.name(), needed, found });
+        return Err(FitError::TooFewPoints { law, needed, found });
     }
     Ok(())
 }
@@ -453,19 +461,14 @@ fn ranges(objective: &Objective, labels: &Labels) -> BTreeMap<String, (f64, f64)
     axes.chain([(labels.y.clone(), (y.low * unit.y, y.high * unit.y))]).collect()
 }
 
-/// `None` where what remains could not be fitted with a point to spare. Points that tie with the
-/// smallest scale held out are held out too: a seed of theirs among the rest would tell the answer.
+/// `None` where what remains could not be fitted with a point to spare.
 fn holdout(
     law: &'static dyn Law,
     scale: Scale,
     data: &[Datum],
     options: &FitOptions,
 ) -> Option<Holdout> {
-    let scale_at = |i: usize| scale.of(&data[i].x);
-    let half = 0.5 * scale_at(data.len() - 1);
-    let fifth = scale_at(data.len() - (data.len() / 5).max(1));
-    let kept = |datum: &Datum| scale.of(&datum.x) <= half && scale.of(&datum.x) < fifth;
-    let (kept, held) = data.split_at(data.partition_point(kept));
+    let (kept, held) = data.split_at(holdout_from(data.len(), |i| scale.of(&data[i].x)));
     if n_distinct(kept) <= law.params().len() {
         return None;
     }
@@ -473,6 +476,13 @@ fn holdout(
     let search = Search::new(&objective, &starts_of(&objective, options));
     let scored = Objective::new(law, objective.frame, held, options.loss);
     Some(Holdout { n: held.len(), rmse_log: scored.residual_rms(&search.best().at) })
+}
+
+/// The first of `n` points in order of scale that is held out. Points that tie with it are held out
+/// too: a seed of theirs among the rest would tell the answer.
+pub(crate) fn holdout_from(n: usize, scale_of: impl Fn(usize) -> f64) -> usize {
+    let (half, fifth) = (0.5 * scale_of(n - 1), scale_of(n - (n / 5).max(1)));
+    (0..n).take_while(|&i| scale_of(i) <= half && scale_of(i) < fifth).count()
 }
 
 fn name_of_law<S: Serializer>(law: &&'static dyn Law, serializer: S) -> Result<S::Ok, S::Error> {

@@ -13,10 +13,13 @@
 //! | `objective`, `minimise`, `start` | Huber on log residuals; its minimum; where to look for it |
 //! | `bootstrap`, `design` | whole clusters drawn again, and what the law then sees |
 
+pub mod backtest;
 mod bootstrap;
+pub mod check;
 pub mod decision;
 mod design;
 pub mod fit;
+pub mod forecast;
 pub mod frontier;
 pub mod isoflop;
 pub mod law;
@@ -34,6 +37,7 @@ pub mod warning;
 
 pub use decision::{DecisionError, Estimate, Optimum};
 pub use fit::{Fit, FitError, FitOptions, Labels, Prediction, fit};
+pub use forecast::{Forecast, ForecastOptions};
 pub use law::Law;
 pub use loss::Loss;
 pub use mixture::{Component, Mixture};

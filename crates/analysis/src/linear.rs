@@ -61,6 +61,25 @@ pub(crate) fn nonnegative_least_squares(normal: &[f64], right: &[f64]) -> Values
     best.1
 }
 
+/// The inverse of a positive definite matrix, row-major n x n.
+pub(crate) fn inverse_positive(matrix: &[f64], n: usize) -> Square {
+    let mut inverse: Square = std::iter::repeat_n(0.0, n * n).collect();
+    for j in 0..n {
+        let (mut copy, mut column): (Square, _) = (matrix.iter().copied().collect(), zeros(n));
+        column[j] = 1.0;
+        solve_positive(&mut copy, &mut column);
+        (0..n).for_each(|i| inverse[i * n + j] = column[i]);
+    }
+    inverse
+}
+
+/// ln of the determinant of a positive definite matrix, row-major n x n.
+pub(crate) fn ln_det_positive(matrix: &[f64], n: usize) -> f64 {
+    let mut factor: Square = matrix.iter().copied().collect();
+    solve_positive(&mut factor, &mut zeros(n));
+    2.0 * (0..n).map(|i| factor[i * n + i].ln()).sum::<f64>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +90,15 @@ mod tests {
         assert!(solve_positive(&mut matrix, &mut right));
         assert!((right[0] - 1.0).abs() < 1e-15 && (right[1] - 2.0).abs() < 1e-15, "{right:?}");
         assert!(!solve_positive(&mut [1.0, 2.0, 2.0, 1.0], &mut [1.0, 1.0]));
+    }
+
+    #[test]
+    fn an_inverse_and_a_determinant_are_those_of_the_matrix() {
+        let matrix = [4.0, 2.0, 2.0, 3.0];
+        let inverse = inverse_positive(&matrix, 2);
+        let expected = [0.375, -0.25, -0.25, 0.5];
+        assert!(inverse.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{inverse:?}");
+        assert!((ln_det_positive(&matrix, 2) - 8.0_f64.ln()).abs() < 1e-15);
     }
 
     #[test]

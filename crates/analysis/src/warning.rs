@@ -32,6 +32,8 @@ pub enum Code {
     FewSteps,
     /// The best learning rate is the smallest or largest that was tried.
     LearningRateAtEdge,
+    /// y does not fall towards the largest x, though the curves in use do.
+    NotFalling,
     /// Some rows are there more than once, and count as often.
     DuplicateRows,
     /// Fewer than three points a parameter.

@@ -251,7 +251,7 @@ fn bad_input_is_refused_by_name() {
     );
     assert_eq!(
         refused(&M2, &[], &quick()),
-        "law m2 has 3 parameters and needs as many points at different places; there are 0"
+        "law m2 needs 3 points at different places; there are 0"
     );
     let split: Vec<_> = good.iter().map(|point| Point { configuration: 0, ..*point }).collect();
     let frontier = FitOptions { selection: Selection::Frontier, ..quick() };
