@@ -18,14 +18,14 @@ pub const PROTOCOL: &str = "fit the training points of each group (of repeated x
 
 /// One curve, cut in two.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct Case {
     /// Column and cell, as the caller groups its rows.
     pub group: Vec<(String, String)>,
     pub train: Vec<Point>,
     pub test: Vec<Point>,
 }
 
-impl Task {
+impl Case {
     /// Cuts a curve at `share` of its largest x: what is above is held out.
     pub fn cut(group: Vec<(String, String)>, points: &[Point], share: f64) -> Self {
         let largest = points.iter().map(|point| point.x[0]).fold(0.0, f64::max);
@@ -129,15 +129,15 @@ pub struct GroupScore {
 type Inside = [usize; LEVELS.len()];
 const LEVELS: [f64; 3] = [0.5, 0.8, 0.9];
 
-/// Scores every estimator on every task.
-pub fn backtest(tasks: &[Task], estimators: &[Estimator], options: &FitOptions) -> Backtest {
-    let score = |estimator: &Estimator| score(*estimator, tasks, options);
+/// Scores every estimator on every case.
+pub fn backtest(cases: &[Case], estimators: &[Estimator], options: &FitOptions) -> Backtest {
+    let score = |estimator: &Estimator| score(*estimator, cases, options);
     Backtest { protocol: PROTOCOL.to_owned(), estimators: estimators.iter().map(score).collect() }
 }
 
-fn score(estimator: Estimator, tasks: &[Task], options: &FitOptions) -> EstimatorScore {
+fn score(estimator: Estimator, cases: &[Case], options: &FitOptions) -> EstimatorScore {
     let start = Instant::now();
-    let scored: Vec<_> = tasks.iter().map(|task| score_task(estimator, task, options)).collect();
+    let scored: Vec<_> = cases.iter().map(|case| score_case(estimator, case, options)).collect();
     let seconds = start.elapsed().as_secs_f64();
     let mut rmses: Vec<_> = scored.iter().filter_map(|(group, _)| group.rmse).collect();
     rmses.sort_by(f64::total_cmp);
@@ -155,29 +155,29 @@ fn score(estimator: Estimator, tasks: &[Task], options: &FitOptions) -> Estimato
         coverage80: coverage(1),
         coverage90: coverage(2),
         seconds,
-        n_failed: tasks.len() - rmses.len(),
+        n_failed: cases.len() - rmses.len(),
         groups: scored.into_iter().map(|(group, _)| group).collect(),
     }
 }
 
-fn score_task(estimator: Estimator, task: &Task, options: &FitOptions) -> (GroupScore, Inside) {
-    let train = task.training();
+fn score_case(estimator: Estimator, case: &Case, options: &FitOptions) -> (GroupScore, Inside) {
+    let train = case.training();
     let mut group = GroupScore {
-        group: task.group.clone(),
+        group: case.group.clone(),
         rmse: None,
         n_train: train.len(),
-        n_test: task.test.len(),
+        n_test: case.test.len(),
         coverage90: None,
         error: None,
     };
-    let x: Vec<_> = task.test.iter().map(|point| point.x).collect();
+    let x: Vec<_> = case.test.iter().map(|point| point.x).collect();
     match estimator.forecast(&train, &x, options) {
         Ok(said) => {
             let inside =
-                said.iter().zip(&task.test).map(|((_, said), point)| inside(said, point.y));
+                said.iter().zip(&case.test).map(|((_, said), point)| inside(said, point.y));
             let inside = inside.fold([0; 3], |sum: Inside, is| [0, 1, 2].map(|i| sum[i] + is[i]));
-            let errors = said.iter().zip(&task.test).map(|((y, _), point)| (y / point.y).ln());
-            let n = task.test.len() as f64;
+            let errors = said.iter().zip(&case.test).map(|((y, _), point)| (y / point.y).ln());
+            let n = case.test.len() as f64;
             let rmse = (errors.map(|error| error * error).sum::<f64>() / n).sqrt();
             if rmse.is_finite() {
                 group.rmse = Some(rmse);

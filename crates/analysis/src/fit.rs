@@ -28,6 +28,8 @@ pub struct FitOptions {
     pub given_starts: Vec<Vec<f64>>,
     /// Whether parameters get an interval from their profile likelihood too.
     pub profile: bool,
+    /// Whether the law is fitted once more, without the largest points: see [`Holdout`].
+    pub holdout: bool,
     /// 0: no intervals.
     pub n_resamples: usize,
     /// Share of the ensemble inside an interval, between 0 and 1.
@@ -43,6 +45,7 @@ impl Default for FitOptions {
             n_starts: 512,
             given_starts: Vec::new(),
             profile: false,
+            holdout: true,
             n_resamples: 1000,
             level: 0.95,
             seed: 0,
@@ -208,7 +211,9 @@ pub fn fit(
     if options.profile {
         add_profiles(&mut fit, &objective, search.best());
     }
-    fit.holdout = holdout(law, scale, &data, options);
+    if options.holdout {
+        fit.holdout = holdout(law, scale, &data, options);
+    }
     fit.seed_noise = seed_noise(points);
     let evidence = Evidence {
         data: &data,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use analysis::backtest::{Backtest, Estimator, Task, backtest};
+use analysis::backtest::{Backtest, Estimator, Case, backtest};
 use analysis::point::x;
 use analysis::warning::Code;
 use analysis::{FitOptions, Forecast, ForecastOptions, Labels, Point};
@@ -64,16 +64,16 @@ fn training_curves() -> Option<Vec<(String, Vec<Point>)>> {
 }
 
 /// Each curve cut at a share of its largest x, and what lies up to twice as far held out.
-fn inner_tasks(curves: &[(String, Vec<Point>)], share: f64) -> Vec<Task> {
-    let task = |(name, points): &(String, Vec<Point>)| {
+fn inner_cases(curves: &[(String, Vec<Point>)], share: f64) -> Vec<Case> {
+    let case = |(name, points): &(String, Vec<Point>)| {
         let largest = points.iter().map(|point| point.x[0]).fold(0.0, f64::max);
         let within: Vec<_> =
             points.iter().filter(|p| p.x[0] <= 2.05 * share * largest).copied().collect();
         let reach = within.iter().map(|point| point.x[0]).fold(0.0, f64::max);
-        Task::cut(vec![("curve".into(), name.clone())], &within, share * largest / reach)
+        Case::cut(vec![("curve".into(), name.clone())], &within, share * largest / reach)
     };
-    let tasks = curves.iter().map(task);
-    tasks.filter(|task| task.train.len() >= 6 && !task.test.is_empty()).collect()
+    let cases = curves.iter().map(case);
+    cases.filter(|case| case.train.len() >= 6 && !case.test.is_empty()).collect()
 }
 
 fn score(backtest: &Backtest, name: &str) -> (f64, f64) {
@@ -86,12 +86,13 @@ fn score(backtest: &Backtest, name: &str) -> (f64, f64) {
 fn on_the_training_rows_of_72_tasks_it_extrapolates_better_than_every_single_law() {
     let Some(curves) = training_curves() else { return };
     assert_eq!(curves.len(), 72);
-    let options = FitOptions { n_starts: 64, n_resamples: 0, ..FitOptions::default() };
+    let options =
+        FitOptions { n_starts: 16, n_resamples: 0, holdout: false, ..FitOptions::default() };
     let laws = ["m1", "m2", "m3", "m4", "bnsl1"];
     let named = laws.map(|name| Estimator::Law(analysis::law::named(name).unwrap()));
     let estimators: Vec<_> = std::iter::once(Estimator::Default).chain(named).collect();
     for (share, limit) in [(0.5, 0.0165), (0.7, 0.0135)] {
-        let result = backtest(&inner_tasks(&curves, share), &estimators, &options);
+        let result = backtest(&inner_cases(&curves, share), &estimators, &options);
         let (mean, median) = score(&result, "default");
         assert!(mean < limit && median < 0.0100, "{share}: {mean} {median}");
         for law in laws {
