@@ -6,12 +6,20 @@ use crate::fit::Fit;
 use crate::law::{Axis, Values};
 use crate::point::x;
 
-/// A quantity and where the fit's level puts it. Infinite where no finite value does it.
+/// A quantity and its interval, the central share of resamples that the level says. Infinite where
+/// no finite value does it; the ends are NaN without resamples. JSON has null for both.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Estimate {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+}
+
+impl Estimate {
+    pub(crate) fn new(value: f64, resampled: Vec<f64>, level: f64) -> Self {
+        let (low, high) = central(resampled, level).unwrap_or((f64::NAN, f64::NAN));
+        Self { value, low, high }
+    }
 }
 
 /// The size and data that reach the lowest y at a compute.
@@ -69,10 +77,8 @@ impl Fit {
     }
 
     fn estimate(&self, of: impl Fn(&Values) -> f64) -> Estimate {
-        let value = of(self.best());
         let resampled = self.ensemble().iter().map(&of).filter(|value| !value.is_nan()).collect();
-        let (low, high) = central(resampled, self.level).unwrap_or((value, value));
-        Estimate { value, low, high }
+        Estimate::new(of(self.best()), resampled, self.level)
     }
 
     fn require(&self, axes: &[Axis], needed: &'static str) -> Result<(), DecisionError> {

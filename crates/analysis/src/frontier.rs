@@ -22,12 +22,20 @@ pub enum Envelope {
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum FrontierError {
-    #[error("{column} of point {index} is {value}: an envelope needs finite numbers above 0")]
-    NotPositive { column: &'static str, index: usize, value: f64 },
+    #[error(transparent)]
+    NotPositive(#[from] NotPositive),
     #[error("bins per decade is 0: it has to be 1 or more")]
     NoBins,
     #[error("a power law needs points at two different values of compute; there are {found}")]
     OneCompute { found: usize },
+}
+
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{column} of row {index} is {value}: only finite numbers above 0 have a logarithm")]
+pub struct NotPositive {
+    pub column: &'static str,
+    pub index: usize,
+    pub value: f64,
 }
 
 impl Envelope {
@@ -46,12 +54,13 @@ impl Envelope {
     }
 }
 
-fn check_positive<const K: usize>(
+/// Of rows of named numbers.
+pub(crate) fn check_positive<const K: usize>(
     rows: impl Iterator<Item = [(&'static str, f64); K]>,
-) -> Result<(), FrontierError> {
+) -> Result<(), NotPositive> {
     for (index, row) in rows.enumerate() {
         if let Some((column, value)) = row.into_iter().find(|(_, v)| !(v.is_finite() && *v > 0.0)) {
-            return Err(FrontierError::NotPositive { column, index, value });
+            return Err(NotPositive { column, index, value });
         }
     }
     Ok(())
@@ -230,7 +239,7 @@ mod tests {
     #[test]
     fn what_has_no_logarithm_is_named() {
         let error = Envelope::LowerHull.of(&[(1.0, 0.5), (2.0, f64::NAN)]).unwrap_err();
-        let message = "error of point 1 is NaN: an envelope needs finite numbers above 0";
+        let message = "error of row 1 is NaN: only finite numbers above 0 have a logarithm";
         assert_eq!(error.to_string(), message);
         let none = Envelope::BinMinimum { per_decade: 0 }.of(&POINTS);
         assert_eq!(none, Err(FrontierError::NoBins));

@@ -24,7 +24,7 @@ pub enum Code {
     FloorNotSeparable,
     /// An exponent or a shift is as large or as small as is searched.
     ParameterAtBound,
-    /// Less than a decade of an axis.
+    /// Less than a decade of an axis, or less than a factor of four of a budget's sizes.
     NarrowRange,
     /// Every point has nearly the same ratio of two axes: their effects cannot be told apart.
     SingleRatio,
@@ -36,7 +36,7 @@ pub enum Code {
     NotFalling,
     /// Some rows are there more than once, and count as often.
     DuplicateRows,
-    /// Fewer than three points a parameter.
+    /// Fewer than three points a parameter, or fewer than five sizes at a budget.
     FewPoints,
     /// Fewer than ten clusters to draw from: intervals come out too narrow.
     FewClusters,
@@ -44,6 +44,22 @@ pub enum Code {
     SeveralOptima,
     /// Less than a tenth of the starts reached the best objective.
     StartsDisagree,
+    /// The minimum over a budget's sizes is outside those sampled or at their end.
+    EdgeMinimum,
+    /// A budget's parabola opens downwards, or is a line.
+    Concave,
+    /// The minimum is in the outer quarter of a budget's ln N, or has one size on a side.
+    OffCentre,
+    /// As many sizes as the parabola has unknowns: nothing says how well it fits.
+    Saturated,
+    /// The parabola explains less than half of the variance.
+    PoorFit,
+    /// The cubic term of the valleys is significant, and moves the minima.
+    Asymmetric,
+    /// Fewer than three minima to draw power laws through.
+    FewBudgets,
+    /// Some trials belong to no budget.
+    LeftOver,
 }
 
 const POINTS_PER_PARAM: usize = 3;

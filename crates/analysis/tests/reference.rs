@@ -203,7 +203,7 @@ fn chinchillas_optimum_is_the_true_one() {
     rows.sort_by(|a, b| a[2].total_cmp(&b[2]));
     let without_outliers = [
         ("A", 477.825_868),
-        ("B", 2143.417_363),
+        ("B", 2_143.417_363),
         ("E", 1.817_218_10),
         ("alpha", 0.347_310_499),
         ("beta", 0.367_172_433),
