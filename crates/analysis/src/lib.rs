@@ -33,6 +33,7 @@ mod profile;
 mod random;
 mod search;
 mod start;
+pub mod suggest;
 pub mod warning;
 
 pub use decision::{DecisionError, Estimate, Optimum};
