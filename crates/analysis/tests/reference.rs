@@ -1,5 +1,6 @@
-//! The crate's optimum against SciPy's, computed by reference/optimum.py: the same objective to
-//! ten digits, and the published figures of Scaling ViT from its published tables.
+//! The crate's optimum against SciPy's, computed by reference/optimum.py and reference/laws.py: the
+//! same objective to ten digits or more, and the published figures of Scaling ViT from its
+//! published tables.
 
 use std::path::Path;
 
@@ -225,4 +226,117 @@ fn gemstones_optimum_is_the_published_one() {
     let Some(rows) = table("gemstone_hot.csv", columns) else { return };
     let params = [("alpha", 0.2929), ("beta", 0.7130), ("E", 0.7623_f64.exp())];
     check_chinchilla(&rows, 0.001_981_6, &params, 2e-4);
+}
+
+/// An optimum that reference/laws.py found.
+#[derive(serde::Deserialize)]
+struct Reference {
+    law: String,
+    data: String,
+    /// Of the made-up residuals.
+    phase: Option<f64>,
+    /// `None`: least squares.
+    delta: Option<f64>,
+    objective: f64,
+    params: Vec<f64>,
+}
+
+fn references(data: &str) -> Vec<Reference> {
+    let all: Vec<Reference> = serde_json::from_str(include_str!("reference/laws.json")).unwrap();
+    all.into_iter().filter(|reference| reference.data == data).collect()
+}
+
+/// The objective to twelve digits, the parameters to six.
+fn check_reference(reference: &Reference, points: &[Point]) {
+    let Reference { law, delta, objective, params, .. } = reference;
+    let law = law::named(law).unwrap();
+    let axes = law.axes().iter().map(|axis| axis.name().to_owned()).collect();
+    let labels = Labels { axes, y: "y".into(), cluster: "row".into() };
+    let loss = Loss { delta: delta.unwrap_or(f64::INFINITY), above: 1.0 };
+    let options =
+        FitOptions { loss, n_resamples: 0, n_starts: 256, holdout: false, ..FitOptions::default() };
+    let fit = fit(law, points, &labels, &options).unwrap();
+    let what = format!("{} {:?} {delta:?}", law.name(), reference.phase);
+    let ours = fit.objective.value;
+    assert!((ours / objective - 1.0).abs() <= 1e-12, "{what}: {ours} against {objective}");
+    for (got, want) in fit.params.iter().zip(params) {
+        let distance = (got.value - want).abs();
+        assert!(
+            distance <= 1e-6 * want.abs(),
+            "{what}: {} = {} against {want}",
+            got.name,
+            got.value
+        );
+    }
+}
+
+/// The script's `made_up`: a law's own curve, with a residual that is no random number.
+fn of_law(name: &str, phase: f64) -> Vec<Point> {
+    let ten = |power: f64| 10_f64.powf(power);
+    let (truth, noise): (&[f64], f64) = match name {
+        "m1" => (&[20.0, 0.15], 0.03),
+        "m3" => (&[40.0, 1e-13, 0.2], 0.03),
+        "m4" => (&[1000.0, 0.3, 0.05, 0.95, 0.8], 0.03),
+        "bnsl1" => (&[0.05, 20.0, 0.15, 0.25, 1e12, 0.5], 0.03),
+        "chinchilla" => (&[482.0, 2085.0, 1.8, 0.35, 0.37], 0.01),
+        "kaplan" => (&[8.8e13, 5.4e13, 0.076, 0.095], 0.01),
+        "data-constrained" => (&[521.0, 1488.0, 1.87, 0.35, 0.36, 5.3, 15.4], 0.01),
+        "sovit" => (&[3.0, 0.5, 0.002, 0.7, 0.5, 0.4, 0.1], 0.01),
+        other => panic!("{other} has no made-up data"),
+    };
+    let law = law::named(name).unwrap();
+    let grid =
+        |n: u32, inner: u32| (0..n).map(move |i| (f64::from(i / inner), f64::from(i % inner)));
+    let places: Vec<law::Xs> = match law.axes() {
+        [law::Axis::X] => grid(30, 30).map(|(_, i)| at(1e9 * ten(0.2 * i))).collect(),
+        [law::Axis::N, law::Axis::D] => {
+            grid(56, 7).map(|(n, d)| [1e6 * ten(0.4 * n), 1e8 * ten(0.4 * d), 1.0]).collect()
+        }
+        [law::Axis::N, law::Axis::X] => {
+            grid(66, 11).map(|(n, x)| [64.0 * n.exp2(), ten(0.4 * x), 1.0]).collect()
+        }
+        axes => {
+            assert_eq!(axes, [law::Axis::N, law::Axis::D, law::Axis::Unique]);
+            let place = |(outer, epochs): (f64, f64)| {
+                let unique = 1e7 * ten(outer % 3.0);
+                [1e6 * ten(0.6 * (outer / 3.0).floor()), unique * 3_f64.powf(epochs), unique]
+            };
+            grid(75, 5).map(place).collect()
+        }
+    };
+    let point = |(i, x): (u64, law::Xs)| {
+        let y = law.evaluate(&law::At::new(x), truth, &mut [0.0; law::MAX_PARAMS]);
+        Point::independent(i, x, y * (noise * (7.7 * i as f64 + phase).sin()).exp())
+    };
+    (0..).zip(places).map(point).collect()
+}
+
+/// By squares and two deltas, for two residuals.
+#[test]
+fn every_laws_optimum_is_scipys_on_data_made_of_the_law() {
+    let references = references("made-up");
+    assert_eq!(references.len(), 8 * 6);
+    for reference in references {
+        let points = of_law(&reference.law, reference.phase.unwrap());
+        check_reference(&reference, &points);
+    }
+}
+
+#[test]
+fn chinchillas_and_gemstones_optima_are_scipys_for_other_losses_too() {
+    let columns = ["Model Size", "Training FLOP", "loss"];
+    let Some(rows) = table("epoch_chinchilla_svg.csv", columns) else { return };
+    let mut chinchilla: Vec<_> =
+        rows.into_iter().map(|[n, c, loss]| [n, c / (6.0 * n), loss]).collect();
+    chinchilla.sort_by(|a, b| a[2].total_cmp(&b[2]));
+    let columns = ["params_active_precise", "tokens", "final_loss"];
+    let Some(gemstone) = table("gemstone_hot.csv", columns) else { return };
+    let check = |data, rows: &[[f64; 3]]| {
+        let point = |(i, &[n, d, y]): (u64, &[f64; 3])| Point::independent(i, [n, d, 1.0], y);
+        let points: Vec<_> = (0..).zip(rows).map(point).collect();
+        references(data).iter().for_each(|reference| check_reference(reference, &points));
+    };
+    check("chinchilla-240", &chinchilla[..240]);
+    check("chinchilla-245", &chinchilla);
+    check("gemstone", &gemstone);
 }
