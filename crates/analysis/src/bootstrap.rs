@@ -2,8 +2,9 @@
 //! uncertainty of the parameters, and of every decision read off the curve.
 //!
 //! Each resample goes the whole way of the fit: seed means, frontier, many starts. Only the starts
-//! are fewer, because the data's own best fit is a good one. Resamples that do not converge stay in
-//! the ensemble and are counted: leaving them out would narrow the intervals.
+//! are fewer, because the data's own best fit is a good one; it is the only one where every start of
+//! the data's own search ended there. Resamples that do not converge stay in the ensemble and are
+//! counted: leaving them out would narrow the intervals.
 
 use rayon::prelude::*;
 
@@ -34,6 +35,8 @@ pub(crate) struct Bootstrap {
     pub loss: Loss,
     /// Coordinates to start from: the best fit and its rivals.
     pub warm: Vec<Values>,
+    /// Whether cold starts are followed too: the data have other minima than these.
+    pub is_cold: bool,
     pub seed: u64,
 }
 
@@ -64,17 +67,18 @@ impl Bootstrap {
     }
 
     fn starts(&self, objective: &Objective) -> Vec<Values> {
+        let cold = if self.is_cold { self.cold(objective) } else { Vec::new() };
+        self.warm.iter().cloned().chain(cold).collect()
+    }
+
+    fn cold(&self, objective: &Objective) -> Vec<Values> {
         let mut gradient = zeros(self.law.params().len());
-        let mut cold: Vec<_> = starts(objective, N_LOOKED_AT)
+        let mut looked_at: Vec<_> = starts(objective, N_LOOKED_AT)
             .into_iter()
             .map(|start| (objective.evaluate(&start, &mut gradient), start))
             .collect();
-        cold.sort_by(|a, b| a.0.total_cmp(&b.0));
-        self.warm
-            .iter()
-            .cloned()
-            .chain(cold.into_iter().take(N_FOLLOWED).map(|(_, start)| start))
-            .collect()
+        looked_at.sort_by(|a, b| a.0.total_cmp(&b.0));
+        looked_at.into_iter().take(N_FOLLOWED).map(|(_, start)| start).collect()
     }
 }
 

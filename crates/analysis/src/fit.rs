@@ -391,6 +391,7 @@ fn bootstrap(
         frame: objective.frame,
         loss: options.loss,
         warm: vec![search.best().at.clone()],
+        is_cold: search.n_at_best < search.minima.len(),
         seed: options.seed,
     };
     bootstrap.ensemble(design, options.n_resamples)

@@ -147,6 +147,17 @@ fn share_unit(axes: &[Axis], units: &mut Xs) {
     }
 }
 
+/// Points that were evaluated together, a value each.
+struct Block<'a> {
+    /// ln y - ln yhat.
+    residuals: &'a [f64],
+    weights: &'a [f64],
+    /// yhat.
+    values: &'a [f64],
+    /// Derivatives of yhat by the parameters.
+    rows: &'a [Row],
+}
+
 /// A law over data, as a function of its coordinates.
 pub(crate) struct Objective {
     pub law: &'static dyn Law,
@@ -189,7 +200,8 @@ impl Objective {
     /// ln y - ln yhat, by point.
     pub fn residuals(&self, coordinates: &[f64]) -> Vec<f64> {
         let mut residuals = Vec::with_capacity(self.at.len());
-        self.for_each_block(&self.params(coordinates), |block, _, _| residuals.extend(block));
+        let params = self.params(coordinates);
+        self.for_each_block(&params, |block| residuals.extend(block.residuals));
         residuals
     }
 
@@ -199,21 +211,20 @@ impl Objective {
         (squares / self.at.len() as f64).sqrt()
     }
 
-    /// Calls `each`, block by block of points, with their ln y - ln yhat, their weights, and the
-    /// derivatives of ln yhat by the parameters.
+    /// Calls `each`, block by block of points.
     #[inline]
-    fn for_each_block(&self, params: &[f64], mut each: impl FnMut(&[f64], &[f64], &[Row])) {
+    fn for_each_block(&self, params: &[f64], mut each: impl FnMut(&Block)) {
         let (mut values, mut rows) = ([0.0; BLOCK], [[0.0; MAX_PARAMS]; BLOCK]);
+        let mut residuals = [0.0; BLOCK];
         let points = self.ln_y.chunks(BLOCK).zip(self.weight.chunks(BLOCK));
         for (at, (ln_y, weights)) in self.at.chunks(BLOCK).zip(points) {
             let (values, rows) = (&mut values[..at.len()], &mut rows[..at.len()]);
             self.law.evaluate_all(at, params, values, rows);
-            for (row, value) in rows.iter_mut().zip(&*values) {
-                let inverse = 1.0 / value;
-                row.iter_mut().for_each(|by| *by *= inverse);
+            let residuals = &mut residuals[..at.len()];
+            for ((residual, value), ln_y) in residuals.iter_mut().zip(&*values).zip(ln_y) {
+                *residual = ln_y - value.ln();
             }
-            values.iter_mut().zip(ln_y).for_each(|(value, ln_y)| *value = ln_y - value.ln());
-            each(values, weights, rows);
+            each(&Block { residuals, weights, values, rows });
         }
     }
 
@@ -231,13 +242,17 @@ impl Problem for Objective {
     fn evaluate(&self, coordinates: &[f64], gradient: &mut [f64]) -> f64 {
         let params = self.params(coordinates);
         let (mut sum, mut by): (f64, Row) = (0.0, [0.0; MAX_PARAMS]);
-        let mut pulls = [0.0; BLOCK];
-        self.for_each_block(&params, |residuals, weights, rows| {
-            for ((residual, weight), pull) in residuals.iter().zip(weights).zip(&mut pulls) {
-                sum += weight * self.loss.value(*residual);
-                *pull = weight * self.loss.slope(*residual);
+        let (mut terms, mut pulls) = ([0.0; BLOCK], [0.0; BLOCK]);
+        self.for_each_block(&params, |Block { residuals, weights, values, rows }| {
+            for ((term, residual), weight) in terms.iter_mut().zip(*residuals).zip(*weights) {
+                *term = weight * self.loss.value(*residual);
             }
-            for (pull, row) in pulls.iter().zip(rows) {
+            sum += terms[..residuals.len()].iter().sum::<f64>();
+            let points = residuals.iter().zip(*weights).zip(*values);
+            for (pull, ((residual, weight), value)) in pulls.iter_mut().zip(points) {
+                *pull = weight * self.loss.slope(*residual) / value;
+            }
+            for (pull, row) in pulls.iter().zip(*rows) {
                 (0..MAX_PARAMS).for_each(|i| by[i] -= pull * row[i]);
             }
         });
@@ -251,9 +266,9 @@ impl Problem for Objective {
         let params = self.params(coordinates);
         let k = params.len();
         matrix.fill(0.0);
-        self.for_each_block(&params, |residuals, weights, rows| {
-            for ((residual, weight), row) in residuals.iter().zip(weights).zip(rows) {
-                let curvature = weight * self.loss.curvature(*residual);
+        self.for_each_block(&params, |Block { residuals, weights, values, rows }| {
+            for (i, row) in rows.iter().enumerate() {
+                let curvature = weights[i] * self.loss.curvature(residuals[i]) / values[i].powi(2);
                 for (cells, by_row) in matrix.chunks_exact_mut(k).zip(row) {
                     cells
                         .iter_mut()
