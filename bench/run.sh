@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 
 bench/step.sh
 bench/step.sh --precision bf16 --shape 48x4 --shape 96x6
+bench/fit.sh
