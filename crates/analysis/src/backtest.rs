@@ -34,7 +34,7 @@ impl Case {
     }
 
     /// Of training points at one x the last: a later measurement replaces an earlier one.
-    fn training(&self) -> Vec<Point> {
+    pub fn training(&self) -> Vec<Point> {
         let is_last = |(i, point): &(usize, &Point)| {
             self.train[i + 1..].iter().all(|later| later.x != point.x)
         };

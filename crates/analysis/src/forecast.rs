@@ -1,7 +1,7 @@
 //! The default estimator: what a curve will do at a larger x when no law is named.
 //!
 //! Not one curve but an average over three nested ones ([`Curve`]), each fitted with weak beliefs about
-//! its coordinates and under three accounts of how points scatter around it ([`noise`]). Half of the
+//! its coordinates and under three accounts of how points scatter around it (`noise.rs`). Half of the
 //! weight is that of the power laws with and without a floor, half the plateau's, whatever the data say
 //! of them: which form is right does not show before the end, and opposite errors cancel. Within
 //! either half the data decide. What comes out is a distribution, and its centre extrapolates

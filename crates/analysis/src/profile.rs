@@ -40,7 +40,7 @@ const FURTHEST: f64 = 20.0;
 const FIRST_STEP: f64 = 1e-3;
 const N_BISECTIONS: usize = 25;
 
-/// z^2 / 2 times E[slope^2] / E[curvature], with the parameters' degrees of freedom taken off.
+/// z^2 / 2 times the mean of the squared slope over that of the curvature, with the parameters' degrees of freedom taken off.
 fn allowed_rise(objective: &Objective, best: &Minimum, level: f64) -> f64 {
     let mut residuals = objective.residuals(&best.at);
     let (n, k) = (residuals.len() as f64, best.at.len() as f64);

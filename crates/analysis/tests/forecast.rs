@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use analysis::backtest::{Backtest, Estimator, Case, backtest};
+use analysis::backtest::{Backtest, Case, Estimator, backtest};
 use analysis::point::x;
 use analysis::warning::Code;
 use analysis::{FitOptions, Forecast, ForecastOptions, Labels, Point};

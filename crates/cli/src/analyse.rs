@@ -2,17 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use analysis::{Fit, FitError, FitOptions, Labels, MeanPoint, Point, Selection};
+use analysis::law::Axis;
+use analysis::warning::{Code, Warning};
+use analysis::{
+    Fit, FitError, FitOptions, Forecast, ForecastOptions, Labels, MeanPoint, Point, Selection,
+};
+use anyhow::anyhow;
 use scheduler::Plan;
 use serde_json::json;
 use spec::{Id, SegmentId, TrialId};
 use store::{FitRecord, Store, TrialResult, TrialState};
 
+use crate::exit::bad_input;
 use crate::journal::now;
 
 /// The axes of a sweep's fits, by their names in `trial_result`.
 pub const X: &str = "train_flops";
 pub const Y: &str = "val_error";
+
+/// The laws that every sweep is summed up by; `isoflop fit` has them all.
+const SUMMARY: [&dyn analysis::Law; 2] = [&analysis::law::M2, &analysis::law::Zhai];
 
 /// What a sweep has found so far.
 pub struct Analysis {
@@ -26,32 +35,46 @@ pub struct Analysis {
     unit: &'static str,
     /// What a reader must know: rates at the edge of their list, trials left out.
     pub notes: Vec<String>,
+    /// What of it a fit must carry.
+    pub warnings: Vec<Warning>,
 }
 
 /// A configuration apart from its learning rate and seed: shape, unique examples, steps.
 type Place = (u64, String, u64, u64);
 
 impl Analysis {
-    /// `all` are the results of the trials of `plan`.
-    pub fn new(all: &[TrialResult], plan: &Plan) -> Self {
+    /// `all` are the results of the trials of `plan`; `y` is [`Y`] or `val_loss`.
+    ///
+    /// # Errors
+    /// Another `y`.
+    pub fn new(all: &[TrialResult], plan: &Plan, y: &str) -> anyhow::Result<Self> {
+        let value = match y {
+            Y => |result: &TrialResult| result.val_error,
+            "val_loss" => |result: &TrialResult| result.val_loss,
+            other => {
+                return Err(bad_input(anyhow!("y of a sweep is {Y} or val_loss, not `{other}`")));
+            }
+        };
         let mut notes = Vec::new();
-        let usable: Vec<_> = all.iter().filter(|result| is_usable(result)).collect();
+        let usable: Vec<_> = all.iter().filter(|result| is_usable(result, value)).collect();
         let ended = |result: &&TrialResult| {
             matches!(result.state, TrialState::Finished | TrialState::Diverged)
         };
         let n_dropped = all.iter().filter(ended).count() - usable.len();
         if n_dropped > 0 {
             notes.push(format!(
-                "{n_dropped} trials diverged or have no error above 0; they are in no fit"
+                "{n_dropped} trials diverged or have no {y} above 0; they are in no fit"
             ));
         }
-        let results = best_rates(&usable, all, &mut notes);
+        let (results, at_edge) = best_rates(&usable, all);
+        let warnings: Vec<_> = learning_rate_at_edge(&at_edge).into_iter().collect();
+        notes.extend(warnings.iter().map(|warning| warning.message.clone()));
         let configurations = analysis::labels(results.iter().map(configuration));
         let roots = roots(plan);
         let clusters = analysis::labels(results.iter().map(|result| roots.get(&result.trial_id)));
         let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
             x: analysis::point::x(result.train_flops),
-            y: result.val_error.unwrap_or(f64::NAN),
+            y: value(result).unwrap_or(f64::NAN),
             configuration,
             cluster,
         };
@@ -61,7 +84,12 @@ impl Analysis {
         } else {
             "trial"
         };
-        Self { results, points, n_dropped, unit, notes }
+        Ok(Self { results, points, n_dropped, unit, notes, warnings })
+    }
+
+    /// What the bootstrap draws: see [`Labels::cluster`].
+    pub fn unit(&self) -> &'static str {
+        self.unit
     }
 
     /// The points that no other beats at its compute, over the means of seeds.
@@ -82,14 +110,15 @@ impl Analysis {
             Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() };
         let mut fit = analysis::fit(law, &self.points, &labels, options)?;
         fit.n_dropped = self.n_dropped;
+        fit.warnings.extend(self.warnings.iter().cloned());
         Ok(fit)
     }
 
-    /// Every law that the points are enough for, the one that extrapolates best first: laws are
-    /// ranked by their error on the largest fifth of the frontier, fitted without it.
+    /// Those of the summary's laws that the points are enough for, the one that extrapolates best
+    /// first: laws are ranked by their error on the held-out end of the frontier, fitted without it.
     pub fn fits(&self) -> Vec<Fit> {
         let mut fits: Vec<_> =
-            analysis::law::of_one_axis().filter_map(|law| self.fit(law, &options()).ok()).collect();
+            SUMMARY.iter().filter_map(|law| self.fit(*law, &options()).ok()).collect();
         // In tenths of a percent: a smaller difference is none, and the simpler law, which is listed
         // first, stays first.
         let score = |fit: &Fit| {
@@ -99,11 +128,20 @@ impl Analysis {
         fits
     }
 
+    /// What the default estimator says of the frontier's continuation; `None` with too few points.
+    pub fn forecast(&self) -> Option<Forecast> {
+        let labels =
+            Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() };
+        let options =
+            ForecastOptions { selection: Selection::Frontier, ..ForecastOptions::default() };
+        Forecast::new(&self.points, &labels, &options).ok()
+    }
+
     /// Identifies what a fit was made from: its points and its options.
     pub fn inputs_hash(&self, options: &FitOptions) -> String {
         let points: Vec<_> =
             self.points.iter().map(|p| (p.x, p.y, p.configuration, p.cluster)).collect();
-        let FitOptions { selection, loss, n_starts, n_resamples, level, seed } = options;
+        let FitOptions { selection, loss, n_starts, n_resamples, level, seed, .. } = options;
         let options =
             (format!("{selection:?}"), loss.delta, loss.above, n_starts, n_resamples, level, seed);
         Id::of(&json!([points, options])).to_string()
@@ -171,9 +209,29 @@ pub fn short(value: f64) -> String {
     }
 }
 
-fn is_usable(result: &TrialResult) -> bool {
-    let positive = |value: Option<f64>| value.is_some_and(|value| value.is_finite() && value > 0.0);
-    result.state == TrialState::Finished && positive(result.val_error)
+fn is_usable(result: &TrialResult, value: fn(&TrialResult) -> Option<f64>) -> bool {
+    let is_good = value(result).is_some_and(|value| value.is_finite() && value > 0.0);
+    result.state == TrialState::Finished && is_good
+}
+
+/// A trial's place on an axis of a law.
+pub fn of_axis(result: &TrialResult, axis: Axis) -> f64 {
+    match axis {
+        Axis::X => result.train_flops,
+        Axis::N => result.params as f64,
+        Axis::D => result.examples_seen as f64,
+        Axis::Unique => result.unique_examples as f64,
+    }
+}
+
+/// Where [`of_axis`] stands in `trial_result`.
+pub fn column_of(axis: Axis) -> &'static str {
+    match axis {
+        Axis::X => X,
+        Axis::N => "params",
+        Axis::D => "examples_seen",
+        Axis::Unique => "unique_examples",
+    }
 }
 
 fn place(result: &TrialResult) -> Place {
@@ -190,12 +248,9 @@ fn roots(plan: &Plan) -> HashMap<TrialId, SegmentId> {
     plan.trials.iter().filter_map(|trial| Some((trial.id, *trial.chain.first()?))).collect()
 }
 
-/// Of each place the trials with the learning rate of the smallest mean validation loss.
-fn best_rates(
-    usable: &[&TrialResult],
-    all: &[TrialResult],
-    notes: &mut Vec<String>,
-) -> Vec<TrialResult> {
+/// Of each place the trials with the learning rate of the smallest mean validation loss, and the places
+/// where that is the smallest or largest rate tried.
+fn best_rates(usable: &[&TrialResult], all: &[TrialResult]) -> (Vec<TrialResult>, Vec<String>) {
     let mut places: BTreeMap<Place, BTreeMap<u64, Vec<&TrialResult>>> = BTreeMap::new();
     for result in usable {
         places
@@ -215,13 +270,17 @@ fn best_rates(
         }
         best.extend(trials.iter().map(|trial| (*trial).clone()));
     }
-    if !at_edge.is_empty() {
-        notes.push(format!(
+    (best, at_edge)
+}
+
+fn learning_rate_at_edge(places: &[String]) -> Option<Warning> {
+    (!places.is_empty()).then(|| Warning {
+        code: Code::LearningRateAtEdge,
+        message: format!(
             "the best learning rate is at the edge of its list, extend it ({})",
-            at_edge.join("; ")
-        ));
-    }
-    best
+            places.join("; ")
+        ),
+    })
 }
 
 /// What the best rate has least of: the mean validation loss of its seeds. A rate that one of them
@@ -277,7 +336,7 @@ mod tests {
             result("b", 1e-3, 0, 0.2),
             result("b", 3e-3, 0, 0.3),
         ];
-        let analysis = Analysis::new(&all, &Plan::default());
+        let analysis = Analysis::new(&all, &Plan::default(), Y).unwrap();
         let kept: Vec<_> = analysis
             .results
             .iter()
@@ -294,7 +353,7 @@ mod tests {
         let mut diverged = result("a", 3e-3, 1, 0.5);
         diverged.state = TrialState::Diverged;
         let all = [result("a", 1e-3, 0, 0.5), result("a", 3e-3, 0, 0.4), diverged];
-        let analysis = Analysis::new(&all, &Plan::default());
+        let analysis = Analysis::new(&all, &Plan::default(), Y).unwrap();
         assert_eq!(analysis.results[0].learning_rate, 1e-3);
     }
 
@@ -309,7 +368,7 @@ mod tests {
             let steps = trial.steps;
             TrialResult { trial_id: trial.id(), steps, ..result("a", 1e-3, trial.recipe.seed, 0.5) }
         });
-        let analysis = Analysis::new(&results, &Plan::new(&trials));
+        let analysis = Analysis::new(&results, &Plan::new(&trials), Y).unwrap();
         let mut clusters: Vec<_> = analysis.points.iter().map(|point| point.cluster).collect();
         clusters.sort_unstable();
         clusters.dedup();
@@ -320,7 +379,8 @@ mod tests {
     fn a_diverged_trial_is_counted_and_left_out() {
         let mut diverged = result("a", 1e-3, 1, 0.5);
         diverged.state = TrialState::Diverged;
-        let analysis = Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged], &Plan::default());
+        let analysis =
+            Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged], &Plan::default(), Y).unwrap();
         assert_eq!((analysis.results.len(), analysis.n_dropped), (1, 1));
     }
 

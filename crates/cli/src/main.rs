@@ -7,8 +7,11 @@ mod analyse;
 mod commands;
 mod devices;
 mod draw;
+mod estimate;
 mod exit;
+mod figure;
 mod git;
+mod input;
 mod journal;
 mod output;
 mod paths;
@@ -23,7 +26,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{data, doctor, figures, fit, plan, query, shape, status, sweep};
+use crate::commands::{
+    backtest, data, doctor, figures, fit, frontier, plan, predict, profiles, query, shape, status,
+    suggest, sweep,
+};
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
 ///
@@ -43,6 +49,11 @@ enum Command {
     Status(status::StatusArgs),
     Query(query::QueryArgs),
     Fit(fit::FitArgs),
+    Predict(predict::PredictArgs),
+    Backtest(backtest::BacktestArgs),
+    Frontier(frontier::FrontierArgs),
+    Profiles(profiles::ProfilesArgs),
+    Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -66,6 +77,11 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::status(&args).await,
         Command::Query(args) => query::query(&args).await,
         Command::Fit(args) => fit::fit(&args).await,
+        Command::Predict(args) => predict::predict(&args).await,
+        Command::Backtest(args) => backtest::backtest(&args).await,
+        Command::Frontier(args) => frontier::frontier(&args).await,
+        Command::Profiles(args) => profiles::profiles(&args).await,
+        Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

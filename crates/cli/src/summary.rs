@@ -11,7 +11,7 @@ use scheduler::Plan;
 use spec::SweepSpec;
 use store::{Spent, Store, TrialResult, TrialState};
 
-use crate::analyse::{Analysis, describe, geometric_mean, options};
+use crate::analyse::{Analysis, X, Y, describe, geometric_mean, options};
 use crate::draw::Drawing;
 use crate::paths::Workplace;
 use crate::progress::say;
@@ -27,7 +27,7 @@ pub async fn conclude(
     workplace: &Workplace,
 ) -> anyhow::Result<()> {
     let results = store.trial_results(&sweep.name).await?;
-    let analysis = Analysis::new(&results, plan);
+    let analysis = Analysis::new(&results, plan, Y)?;
     if analysis.results.is_empty() {
         say(&format!("{}: no trial has finished yet", sweep.name));
         return Ok(());
@@ -67,6 +67,7 @@ fn print(
     let mut out = std::io::stdout().lock();
     write!(out, "{}", best_per_size(analysis))?;
     write_fits(&mut out, analysis, fits)?;
+    write_forecast(&mut out, analysis)?;
     for note in &analysis.notes {
         writeln!(out, "note: {note}")?;
     }
@@ -183,6 +184,22 @@ fn write_fits(out: &mut impl Write, analysis: &Analysis, fits: &[Fit]) -> anyhow
     Ok(())
 }
 
+/// The default estimator, at ten times the largest compute.
+fn write_forecast(out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+    let Some(forecast) = analysis.forecast() else { return Ok(()) };
+    let (_, last) = forecast.ranges[X];
+    let said = forecast.predict(10.0 * last);
+    writeln!(
+        out,
+        "at ten times the compute, {} FLOPs: error {} [{}, {}] by the default estimator",
+        report::scientific(said.x),
+        report::error(said.value),
+        report::error(said.low),
+        report::error(said.high)
+    )?;
+    Ok(())
+}
+
 fn write_next_steps(
     out: &mut impl Write,
     sweep: &str,
@@ -193,6 +210,6 @@ fn write_next_steps(
         out,
         "next:    isoflop query --db {db} \"select * from trial_result where sweep = '{sweep}'\""
     )?;
-    writeln!(out, "         isoflop fit --db {db} {sweep} --law zhai --format json")?;
+    writeln!(out, "         isoflop predict --db {db} {sweep} --target 1e18")?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-const WITHOUT_LIBTORCH: [&str; 8] =
-    ["spec", "data", "scheduler", "store", "analysis", "report", "cli", "test-support"];
+const WITHOUT_LIBTORCH: [&str; 9] =
+    ["spec", "data", "scheduler", "store", "table", "analysis", "report", "cli", "test-support"];
 
 /// Everything that a crate is built from.
 fn dependencies(of: &str) -> String {
@@ -30,8 +30,8 @@ fn only_three_crates_link_libtorch() {
 }
 
 #[test]
-fn scheduler_store_and_analysis_do_not_know_each_other() {
-    let crates = ["scheduler", "store", "analysis"];
+fn scheduler_store_table_and_analysis_do_not_know_each_other() {
+    let crates = ["scheduler", "store", "table", "analysis"];
     for krate in crates {
         for other in crates.into_iter().filter(|other| *other != krate) {
             assert!(!depends(krate, other), "`{krate}` now depends on `{other}`");
@@ -43,6 +43,14 @@ fn scheduler_store_and_analysis_do_not_know_each_other() {
 fn sql_lives_in_the_store_alone() {
     for krate in ["spec", "data", "scheduler", "analysis", "report", "train"] {
         assert!(!depends(krate, "sqlx"), "`{krate}` now speaks SQL");
+    }
+}
+
+/// It takes longer to build than all else together: nothing but tables waits for it.
+#[test]
+fn polars_lives_in_the_table_alone() {
+    for krate in ["spec", "data", "scheduler", "store", "analysis", "report", "train"] {
+        assert!(!depends(krate, "polars"), "`{krate}` now waits for polars");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use scheduler::Plan;
 
-use crate::analyse::Analysis;
+use crate::analyse::{Analysis, Y};
 use crate::exit::{ALL_DONE, too_few_points};
 use crate::paths::Workplace;
 use crate::stored::StoredSweepArgs;
@@ -26,7 +26,7 @@ pub struct FiguresArgs {
 pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
     let (store, sweep) = args.sweep.open().await?;
     let analysis =
-        Analysis::new(&store.trial_results(&sweep.name).await?, &Plan::new(&sweep.trials));
+        Analysis::new(&store.trial_results(&sweep.name).await?, &Plan::new(&sweep.trials), Y)?;
     if analysis.results.is_empty() {
         return Err(too_few_points(anyhow::anyhow!(
             "no trial of `{}` has finished yet",

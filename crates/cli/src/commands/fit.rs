@@ -1,78 +1,41 @@
-//! `isoflop fit`: a law fitted to a sweep's frontier, or to any table.
+//! `isoflop fit`: what is estimated of a curve, with its intervals and its doubts.
 
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use analysis::{Fit, FitError, FitOptions, Labels, Point, Selection};
-use anyhow::{Context, anyhow, bail};
+use analysis::{Fit, Forecast};
+use serde_json::{Value, json};
 
-use scheduler::Plan;
-
-use crate::analyse::{Analysis, describe, options};
-use crate::exit::{ALL_DONE, bad_input, too_few_points};
+use crate::analyse::{describe, short};
+use crate::estimate::{Estimate, EstimateArgs};
+use crate::exit::ALL_DONE;
+use crate::figure;
+use crate::input::{Curve, Input, InputArgs};
 use crate::output::{Format, Rows};
-use crate::stored::StoredSweepArgs;
 
-/// Fit a saturating power law to a sweep's frontier, or to two columns of a CSV file
+/// Fit a law to a sweep's frontier, or to columns of a CSV or parquet file
 ///
-/// The sum of Huber terms of log residuals is minimised from many starts; intervals come from a
-/// bootstrap that resamples whole trunks (of a sweep) or clusters (of a table). --format json prints
-/// one object.
+/// Without --law the default estimator is fitted: an average of curves that is built to extrapolate.
+/// Laws: the weighted sum of Huber terms of log residuals is minimised from many starts; intervals
+/// come from a bootstrap that resamples whole trunks (of a sweep) or clusters (of a table). --format
+/// json prints one object; an array of them where there are groups or several sweeps.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("input").required(true).args(["sweep", "csv"]))]
 pub struct FitArgs {
-    /// Name of a stored sweep: its frontier of val_error against train_flops is fitted
-    #[arg(value_name = "SWEEP")]
-    sweep: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
 
-    /// The database
-    #[arg(long, value_name = "FILE", default_value = "results/isoflop.db")]
-    db: PathBuf,
+    #[command(flatten)]
+    estimate: EstimateArgs,
 
-    /// Fit a table instead; every row is a point
-    #[arg(long, value_name = "FILE", requires = "x", requires = "y")]
-    csv: Option<PathBuf>,
+    /// Add intervals from the profile likelihood of each parameter
+    #[arg(long, requires = "law")]
+    profile: bool,
 
-    /// Column of x, as compute; positive
-    #[arg(long, value_name = "COLUMN", requires = "csv")]
-    x: Option<String>,
-
-    /// Column of y, as an error; positive
-    #[arg(long, value_name = "COLUMN", requires = "csv")]
-    y: Option<String>,
-
-    /// Column of what is resampled together; default every row by itself
-    #[arg(long, value_name = "COLUMN", requires = "csv")]
-    cluster: Option<String>,
-
-    /// Fit only the rows that no other row beats at its x
-    #[arg(long, requires = "csv")]
-    frontier: bool,
-
-    /// The law
-    #[arg(long, default_value = "m2", value_parser = clap::builder::PossibleValuesParser::new(
-        analysis::law::of_one_axis().map(|law| law.name())))]
-    law: String,
-
-    /// Where the Huber term turns from a square to a line, in ln y
-    #[arg(long, default_value_t = analysis::Loss::default().delta)]
-    delta: f64,
-
-    /// Starting points
-    #[arg(long, value_name = "N", default_value_t = FitOptions::default().n_starts)]
-    starts: usize,
-
-    /// Bootstrap resamples; 0 gives no intervals
-    #[arg(long, value_name = "N", default_value_t = FitOptions::default().n_resamples)]
-    resamples: usize,
-
-    /// Share of the bootstrap inside an interval
-    #[arg(long, default_value_t = FitOptions::default().level)]
-    level: f64,
-
-    /// Seed of the bootstrap
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Draw the fit: of one curve the curve and its residuals (of N and D contours), of several the
+    /// intervals of their exponents; .svg or .png
+    #[arg(long, value_name = "FILE")]
+    figure: Option<PathBuf>,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -80,137 +43,165 @@ pub struct FitArgs {
 }
 
 pub async fn fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
-    let law = analysis::law::named(&args.law).context("clap has checked the law's name")?;
-    let fit = match (&args.csv, &args.sweep) {
-        (Some(csv), _) => fit_table(args, law, csv)?,
-        (None, Some(name)) => {
-            let stored = StoredSweepArgs { name: name.clone(), db: args.db.clone() };
-            let (store, sweep) = stored.open().await?;
-            let analysis =
-                Analysis::new(&store.trial_results(&sweep.name).await?, &Plan::new(&sweep.trials));
-            analysis.fit(law, &args.options(options().selection)).map_err(coded)?
-        }
-        (None, None) => bail!("clap requires a sweep or a table"),
-    };
-    print(&fit, args.format)?;
+    let input = args.input.read(args.estimate.axes(), &[]).await?;
+    let options =
+        analysis::FitOptions { profile: args.profile, ..args.estimate.options(input.selection) };
+    let fitted = input.curves.iter().map(|curve| args.estimate.estimate(&input, curve, &options));
+    let estimates = fitted.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(path) = &args.figure {
+        figure::write(path, &figure::of_estimates(&input, &estimates)?)?;
+    }
+    print(&input, &estimates, args.format)?;
     Ok(ExitCode::from(ALL_DONE))
 }
 
-impl FitArgs {
-    fn options(&self, selection: Selection) -> FitOptions {
-        FitOptions {
-            selection,
-            loss: analysis::Loss { delta: self.delta, above: 1.0 },
-            n_starts: self.starts,
-            n_resamples: self.resamples,
-            level: self.level,
-            seed: self.seed,
-        }
-    }
-}
-
-fn coded(error: FitError) -> anyhow::Error {
-    match error {
-        FitError::TooFewPoints { .. } => too_few_points(error),
-        FitError::NotPositive { .. }
-        | FitError::SplitConfiguration { .. }
-        | FitError::OneValue { .. }
-        | FitError::Axes { .. }
-        | FitError::Option { .. } => bad_input(error),
-    }
-}
-
-fn fit_table(args: &FitArgs, law: &'static dyn analysis::Law, path: &Path) -> anyhow::Result<Fit> {
-    let (Some(x), Some(y)) = (&args.x, &args.y) else { bail!("clap requires --x and --y") };
-    let columns = Columns { x, y, cluster: args.cluster.as_deref() };
-    let points = read_points(path, &columns)
-        .with_context(|| format!("`{}`", path.display()))
-        .map_err(bad_input)?;
-    let cluster = args.cluster.clone().unwrap_or_else(|| "row".to_owned());
-    let labels = Labels { axes: vec![x.clone()], y: y.clone(), cluster };
-    let selection = if args.frontier { Selection::Frontier } else { Selection::EveryPoint };
-    analysis::fit(law, &points, &labels, &args.options(selection)).map_err(coded)
-}
-
-struct Columns<'a> {
-    x: &'a str,
-    y: &'a str,
-    cluster: Option<&'a str>,
-}
-
-fn read_points(path: &Path, columns: &Columns) -> anyhow::Result<Vec<Point>> {
-    let mut reader = csv::Reader::from_path(path)?;
-    let header = reader.headers()?.clone();
-    let place = |column: &str| {
-        let found = header.iter().position(|name| name == column);
-        found.ok_or_else(|| {
-            anyhow!("no column `{column}`; it has {}", header.iter().collect::<Vec<_>>().join(", "))
-        })
-    };
-    let (x, y) = (place(columns.x)?, place(columns.y)?);
-    let cluster = columns.cluster.map(place).transpose()?;
-    let mut values = Vec::new();
-    let mut clusters = Vec::new();
-    for (record, row) in reader.records().zip(0_u64..) {
-        let record = record?;
-        let number = |at: usize, column: &str| {
-            let text = record.get(at).unwrap_or_default().trim();
-            // The header is line 1.
-            text.parse::<f64>()
-                .map_err(|_| anyhow!("line {}, column {column}: `{text}` is no number", row + 2))
-        };
-        values.push((number(x, columns.x)?, number(y, columns.y)?));
-        clusters.push(
-            cluster.map_or_else(
-                || row.to_string(),
-                |at| record.get(at).unwrap_or_default().to_owned(),
-            ),
-        );
-    }
-    let clusters = analysis::labels(clusters);
-    let point = |((row, (x, y)), cluster): ((u64, (f64, f64)), u64)| Point {
-        x: analysis::point::x(x),
-        y,
-        configuration: row,
-        cluster,
-    };
-    Ok((0..).zip(values).zip(clusters).map(point).collect())
-}
-
-fn print(fit: &Fit, format: Format) -> anyhow::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
+fn print(input: &Input, estimates: &[Estimate], format: Format) -> anyhow::Result<()> {
+    let all = || input.curves.iter().zip(estimates);
     match format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(fit)?)?,
+        Format::Json => {
+            let objects = all().map(|(curve, estimate)| object(curve, estimate));
+            let objects = objects.collect::<Result<Vec<_>, _>>()?;
+            print_json(&input.curves, objects)
+        }
         Format::Csv => {
-            drop(out);
-            param_rows(fit).print(Format::Csv)?;
+            let columns = ["group", "law", "param", "value", "low", "high"].map(str::to_owned);
+            let rows = all().flat_map(|(curve, estimate)| rows(curve, estimate));
+            Rows::new(columns.into(), rows.collect()).print(Format::Csv)
         }
-        Format::Table => {
-            writeln!(out, "{}", describe(fit))?;
-            writeln!(
-                out,
-                "{} against {}: {} points, rms residual {:.2}%, {} of {} starts at the best, level {}",
-                fit.y,
-                fit.axes.values().cloned().collect::<Vec<_>>().join(", "),
-                fit.n_points,
-                100.0 * fit.residual_rms,
-                fit.starts.at_best,
-                fit.starts.n,
-                fit.level
-            )?;
-            for warning in &fit.warnings {
-                writeln!(out, "warning: {}", warning.message)?;
-            }
+        Format::Table => all().try_for_each(|(curve, estimate)| print_one(input, curve, estimate)),
+    }
+}
+
+/// One object where nothing was grouped, otherwise an array.
+pub fn print_json(curves: &[Curve], mut objects: Vec<Value>) -> anyhow::Result<()> {
+    let is_one = curves.len() == 1 && curves[0].group.is_empty();
+    let value = if is_one { objects.remove(0) } else { Value::Array(objects) };
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&value)?)?;
+    Ok(())
+}
+
+fn object(curve: &Curve, estimate: &Estimate) -> serde_json::Result<Value> {
+    let mut object = estimate.json()?;
+    if !curve.group.is_empty() {
+        object["group"] = group_json(curve);
+    }
+    Ok(object)
+}
+
+pub fn group_json(curve: &Curve) -> Value {
+    curve.group.iter().map(|(column, cell)| (column.clone(), json!(cell))).collect()
+}
+
+fn rows(curve: &Curve, estimate: &Estimate) -> Vec<Vec<Value>> {
+    let name = curve.name();
+    match estimate {
+        Estimate::Fit(fit) => {
+            let row = |param: &analysis::fit::ParamEstimate| {
+                let (low, high) = param.interval.unzip();
+                vec![
+                    name.clone().into(),
+                    fit.law.name().into(),
+                    param.name.into(),
+                    param.value.into(),
+                    low.into(),
+                    high.into(),
+                ]
+            };
+            fit.params.iter().chain(&fit.derived).map(row).collect()
         }
+        Estimate::Forecast(forecast) => {
+            let row = |param: &'static str, value: f64| {
+                let none = Value::Null;
+                vec![
+                    name.clone().into(),
+                    forecast.law.into(),
+                    param.into(),
+                    value.into(),
+                    none.clone(),
+                    none,
+                ]
+            };
+            forecast
+                .members
+                .iter()
+                .flat_map(|member| {
+                    [
+                        row("weight", member.weight),
+                        row("exponent", member.exponent),
+                        row("floor", member.floor),
+                    ]
+                })
+                .collect()
+        }
+    }
+}
+
+fn print_one(input: &Input, curve: &Curve, estimate: &Estimate) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if !curve.group.is_empty() {
+        writeln!(out, "{}", curve.name())?;
+    }
+    match estimate {
+        Estimate::Fit(fit) => write_fit(&mut out, input, fit)?,
+        Estimate::Forecast(forecast) => write_forecast(&mut out, forecast)?,
+    }
+    for warning in estimate.warnings() {
+        writeln!(out, "warning: {}", warning.message)?;
     }
     Ok(())
 }
 
-fn param_rows(fit: &Fit) -> Rows {
-    let rows = fit.params.iter().map(|param| {
-        let (low, high) = param.interval.unzip();
-        vec![fit.law.name().into(), param.name.into(), param.value.into(), low.into(), high.into()]
-    });
-    Rows::new(["law", "param", "value", "low", "high"].map(str::to_owned).into(), rows.collect())
+fn write_fit(out: &mut impl Write, input: &Input, fit: &Fit) -> anyhow::Result<()> {
+    writeln!(out, "{}", describe(fit))?;
+    for param in &fit.derived {
+        let interval =
+            param.interval.map(|(low, high)| format!(" [{}, {}]", short(low), short(high)));
+        writeln!(out, "{} = {}{}", param.name, short(param.value), interval.unwrap_or_default())?;
+    }
+    for param in &fit.params {
+        if let Some((low, high)) = param.profile {
+            writeln!(out, "profile likelihood: {} [{}, {}]", param.name, short(low), short(high))?;
+        }
+    }
+    writeln!(
+        out,
+        "{} against {}: {} points, {} left out, rms residual {:.2}%, {} of {} starts at the best, level {}",
+        fit.y,
+        input.labels.axes.join(" and "),
+        fit.n_points,
+        fit.n_dropped,
+        100.0 * fit.residual_rms,
+        fit.starts.at_best,
+        fit.starts.n,
+        fit.level
+    )?;
+    if let Some(held) = &fit.holdout {
+        writeln!(out, "held-out largest {}: rmse {:.2}%", held.n, 100.0 * held.rmse_log)?;
+    }
+    Ok(())
+}
+
+fn write_forecast(out: &mut impl Write, forecast: &Forecast) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "default estimator, {} against {}: {} points, {} left out, level {}",
+        forecast.y, forecast.x, forecast.n_points, forecast.n_dropped, forecast.level
+    )?;
+    let (_, last) = forecast.ranges[&forecast.x];
+    for times in [1.0, 2.0, 10.0] {
+        let said = forecast.predict(times * last);
+        writeln!(
+            out,
+            "at {} = {}: {} [{}, {}]",
+            forecast.x,
+            short(said.x),
+            short(said.value),
+            short(said.low),
+            short(said.high)
+        )?;
+    }
+    if let Some(held) = &forecast.holdout {
+        writeln!(out, "held-out largest {}: rmse {:.2}%", held.n, 100.0 * held.rmse_log)?;
+    }
+    Ok(())
 }

@@ -1,11 +1,16 @@
 //! One file per subcommand.
 
+pub mod backtest;
 pub mod data;
 pub mod doctor;
 pub mod figures;
 pub mod fit;
+pub mod frontier;
 pub mod plan;
+pub mod predict;
+pub mod profiles;
 pub mod query;
 pub mod shape;
 pub mod status;
+pub mod suggest;
 pub mod sweep;

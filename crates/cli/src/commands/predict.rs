@@ -1,0 +1,236 @@
+//! `isoflop predict`: the error at a compute never run, or the compute for an error never reached.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use analysis::Fit;
+use analysis::law::{Axis, Xs};
+use analysis::point::x;
+use serde_json::{Value, json};
+
+use crate::analyse::short;
+use crate::commands::fit::{group_json, print_json};
+use crate::estimate::{Estimate, EstimateArgs};
+use crate::exit::{ALL_DONE, bad_input};
+use crate::input::{Curve, Input, InputArgs};
+use crate::output::{Format, Rows};
+
+/// Predict the error at a compute never run, with an interval
+///
+/// Without --law the default estimator predicts a distribution: of a measurement, with the doubt
+/// which curve is the right one. With a law of x it is that law's bootstrap and its residuals'
+/// noise; with a law of N and D, --target is a compute, and the best size and data for it are
+/// predicted too.
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("question").required(true).multiple(true).args(["target", "at", "reach"]))]
+pub struct PredictArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    estimate: EstimateArgs,
+
+    /// Values of x to predict y at; of laws of N and D, training FLOPs
+    #[arg(long, value_name = "X", value_delimiter = ',')]
+    target: Vec<f64>,
+
+    /// A place on the law's axes to predict y at: N,D
+    #[arg(long, value_name = "N,D", value_delimiter = ',', requires = "law")]
+    at: Vec<f64>,
+
+    /// A value of y to find the x for
+    #[arg(long, value_name = "Y", requires = "law")]
+    reach: Option<f64>,
+
+    /// Training FLOPs per parameter and example, C / (N D); default 6, of a sweep what its trials have
+    #[arg(long, value_name = "K")]
+    flops_per: Option<f64>,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub async fn predict(args: &PredictArgs) -> anyhow::Result<ExitCode> {
+    let positive = |value: &f64| value.is_finite() && *value > 0.0;
+    if !args.target.iter().chain(&args.at).chain(&args.reach).chain(&args.flops_per).all(positive) {
+        return Err(bad_input(anyhow::anyhow!("targets are finite numbers above 0")));
+    }
+    let input = args.input.read(args.estimate.axes(), &[]).await?;
+    let options = args.estimate.options(input.selection);
+    let mut answers = Vec::new();
+    for curve in &input.curves {
+        let estimate = args.estimate.estimate(&input, curve, &options)?;
+        answers.push(args.answer(&input, curve, &estimate)?);
+    }
+    match args.format {
+        Format::Json => {
+            let objects =
+                input.curves.iter().zip(answers).map(|(curve, answer)| answer.json(&input, curve));
+            print_json(&input.curves, objects.collect())?;
+        }
+        Format::Csv | Format::Table => print_rows(&input, &answers, args.format)?,
+    }
+    Ok(ExitCode::from(ALL_DONE))
+}
+
+/// What one curve answers.
+struct Answer {
+    law: &'static str,
+    level: f64,
+    predictions: Vec<Value>,
+    warnings: Value,
+}
+
+impl Answer {
+    fn json(self, input: &Input, curve: &Curve) -> Value {
+        let Self { law, level, predictions, warnings } = self;
+        let mut object = json!({
+            "law": law, "y": input.labels.y, "level": level, "predictions": predictions, "warnings": warnings,
+        });
+        if !curve.group.is_empty() {
+            object["group"] = group_json(curve);
+        }
+        object
+    }
+}
+
+impl PredictArgs {
+    fn answer(&self, input: &Input, curve: &Curve, estimate: &Estimate) -> anyhow::Result<Answer> {
+        let predictions = match estimate {
+            Estimate::Forecast(forecast) => self
+                .target
+                .iter()
+                .map(|target| {
+                    let said = forecast.predict(*target);
+                    let said = [said.value, said.low, said.high];
+                    prediction(&[(&input.labels.axes[0], *target)], said)
+                })
+                .collect(),
+            Estimate::Fit(fit) => self.of_fit(input, curve, fit)?,
+        };
+        let (law, level) = match estimate {
+            Estimate::Forecast(forecast) => (forecast.law, forecast.level),
+            Estimate::Fit(fit) => (fit.law.name(), fit.level),
+        };
+        let warnings = serde_json::to_value(estimate.warnings())?;
+        Ok(Answer { law, level, predictions, warnings })
+    }
+
+    fn of_fit(&self, input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<Vec<Value>> {
+        let mut predictions = Vec::new();
+        let is_one_axis = fit.law.axes() == [Axis::X];
+        for &target in &self.target {
+            predictions.push(if is_one_axis {
+                at_place(input, fit, x(target))
+            } else {
+                self.at_compute(curve, fit, target)?
+            });
+        }
+        if !self.at.is_empty() {
+            predictions.push(at_place(input, fit, self.place(fit)?));
+        }
+        if let Some(y) = self.reach {
+            let reached = fit.x_to_reach(y).map_err(bad_input)?;
+            predictions.push(json!({ "reach": y, input.labels.axes[0].as_str(): reached }));
+        }
+        Ok(predictions)
+    }
+
+    fn place(&self, fit: &Fit) -> anyhow::Result<Xs> {
+        let n = fit.law.axes().len();
+        if self.at.len() != n {
+            let names: Vec<_> = fit.law.axes().iter().map(|axis| axis.symbol()).collect();
+            return Err(bad_input(anyhow::anyhow!(
+                "--at has {} values; law {} wants {n}: {}",
+                self.at.len(),
+                fit.law.name(),
+                names.join(",")
+            )));
+        }
+        Ok([0, 1, 2].map(|axis| self.at.get(axis).copied().unwrap_or(1.0)))
+    }
+
+    fn at_compute(&self, curve: &Curve, fit: &Fit, compute: f64) -> anyhow::Result<Value> {
+        let flops_per = self.flops_per.or(curve.flops_per).unwrap_or(6.0);
+        let optimum = fit.optimum(compute, flops_per).map_err(bad_input)?;
+        Ok(serde_json::to_value(optimum)?)
+    }
+}
+
+fn at_place(input: &Input, fit: &Fit, place: Xs) -> Value {
+    let said = fit.predict(place);
+    let axes: Vec<_> = input.labels.axes.iter().zip(place).collect();
+    let mut value = prediction(&axes, [said.value, said.noise_low, said.noise_high]);
+    value["curve_low"] = json!(said.low);
+    value["curve_high"] = json!(said.high);
+    value
+}
+
+fn prediction(place: &[(&String, f64)], [value, low, high]: [f64; 3]) -> Value {
+    let mut object = json!({ "value": value, "low": low, "high": high });
+    place.iter().for_each(|(axis, x)| object[axis.as_str()] = json!(x));
+    object
+}
+
+/// Nested estimates as value [low, high] columns of their own.
+fn print_rows(input: &Input, answers: &[Answer], format: Format) -> anyhow::Result<()> {
+    let mut columns = Vec::new();
+    let flat: Vec<_> = input
+        .curves
+        .iter()
+        .zip(answers)
+        .flat_map(|(curve, answer)| {
+            answer.predictions.iter().map(move |value| (curve, answer, value))
+        })
+        .map(|(curve, answer, value)| {
+            let mut row = serde_json::Map::new();
+            curve.group.iter().for_each(|(column, cell)| {
+                row.insert(column.clone(), json!(cell));
+            });
+            row.insert("law".into(), json!(answer.law));
+            flatten(value, &mut row);
+            row
+        })
+        .collect();
+    for row in &flat {
+        for name in row.keys() {
+            if !columns.contains(name) {
+                columns.push(name.clone());
+            }
+        }
+    }
+    let cell = |row: &serde_json::Map<String, Value>, name: &String| {
+        row.get(name).cloned().unwrap_or(Value::Null)
+    };
+    let rows =
+        flat.iter().map(|row| columns.iter().map(|name| cell(row, name)).collect()).collect();
+    Rows::new(columns, rows).print(format)?;
+    if format == Format::Table {
+        let mut out = std::io::stdout().lock();
+        for warning in answers.iter().flat_map(|answer| answer.warnings.as_array()).flatten() {
+            writeln!(out, "warning: {}", warning["message"].as_str().unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+fn flatten(value: &Value, row: &mut serde_json::Map<String, Value>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match value.get("value") {
+            None => {
+                row.insert(name.clone(), value.clone());
+            }
+            Some(best) => {
+                let number = |value: &Value| value.as_f64().map_or("none".to_owned(), short);
+                let text = format!(
+                    "{} [{}, {}]",
+                    number(best),
+                    number(&value["low"]),
+                    number(&value["high"])
+                );
+                row.insert(name.clone(), json!(text));
+            }
+        }
+    }
+}

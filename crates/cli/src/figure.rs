@@ -1,0 +1,450 @@
+//! Figures of the analysis commands: estimates put into the shapes that `report` draws.
+
+use std::path::Path;
+
+use analysis::backtest::{Backtest, Case, Estimator};
+use analysis::decision;
+use analysis::isoflop::{Budget, Profile};
+use analysis::law::{Axis, Role};
+use analysis::point::x;
+use analysis::{Fit, FitOptions, Forecast, Point};
+use anyhow::{Context, anyhow};
+use report::{
+    Approach, BacktestFigure, BacktestPanel, ContourFigure, ContourTrial, CurvePoint,
+    EstimatorCurve, FitCurve, FitFigure, FitGroup, FitPoint, Floor, ForestFigure, ForestRow,
+    IsoFlopFigure, Minimum, NamedLine, OptimumFigure, OptimumPanel, Prediction, Scale, Surface,
+    Valley,
+};
+use serde_json::Value;
+
+use crate::analyse::short;
+use crate::commands::profiles::Approaches;
+use crate::estimate::Estimate;
+use crate::exit::bad_input;
+use crate::input::{Curve, Input};
+
+/// Points along a drawn curve.
+const N_CURVE: u32 = 160;
+/// How far beyond the data a curve is drawn, in x.
+const BEYOND: f64 = 10.0;
+/// Cells of a drawn surface, along either axis.
+const N_SURFACE: usize = 80;
+const N_LEVELS: usize = 9;
+const MAX_PANELS: usize = 24;
+
+/// Writes a figure as its file's name says: `.svg` or `.png`.
+///
+/// # Errors
+/// Another ending, or a file that cannot be written.
+pub fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => svg.as_bytes().to_vec(),
+        Some("png") => report::png(svg)?,
+        _ => return Err(bad_input(anyhow!("`{}`: a figure is .svg or .png", path.display()))),
+    };
+    let cannot = || format!("cannot write `{}`", path.display());
+    std::fs::write(path, bytes).with_context(cannot).map_err(bad_input)
+}
+
+/// Of one curve its fit; of several the intervals of their exponents.
+///
+/// # Errors
+/// Nothing to draw.
+pub fn of_estimates(input: &Input, estimates: &[Estimate]) -> anyhow::Result<String> {
+    match (input.curves.as_slice(), estimates) {
+        ([curve], [estimate]) => of_estimate(input, curve, estimate),
+        _ => Ok(forest(input, estimates)?.svg()?),
+    }
+}
+
+fn of_estimate(input: &Input, curve: &Curve, estimate: &Estimate) -> anyhow::Result<String> {
+    match estimate {
+        Estimate::Forecast(forecast) => Ok(forecast_figure(input, curve, forecast).svg()?),
+        Estimate::Fit(fit) if fit.law.axes() == [Axis::X] => {
+            Ok(fit_figure(input, curve, fit).svg()?)
+        }
+        Estimate::Fit(fit) => Ok(contours(input, curve, fit)?.svg()?),
+    }
+}
+
+fn grid((low, high): (f64, f64), beyond: f64) -> impl Iterator<Item = f64> {
+    let high = high * beyond;
+    (0..=N_CURVE).map(move |i| low * (high / low).powf(f64::from(i) / f64::from(N_CURVE)))
+}
+
+fn groups(input: &Input, curve: &Curve, value: impl Fn(f64) -> f64) -> Vec<FitGroup> {
+    let point = |point: &Point| FitPoint {
+        x: point.x[0],
+        y: point.y,
+        residual: (point.y / value(point.x[0])).ln(),
+    };
+    let fitted = match input.selection {
+        analysis::Selection::EveryPoint => curve.points.iter().map(point).collect(),
+        analysis::Selection::Frontier => {
+            let means = analysis::frontier(&analysis::seed_means(&curve.points));
+            means.iter().map(|mean| point(&Point::independent(0, x(mean.x), mean.y))).collect()
+        }
+    };
+    let label = match input.selection {
+        analysis::Selection::EveryPoint => "measured",
+        analysis::Selection::Frontier => "frontier, mean of seeds",
+    };
+    vec![FitGroup { label: label.to_owned(), hollow: false, points: fitted }]
+}
+
+fn fit_figure(input: &Input, curve: &Curve, fit: &Fit) -> FitFigure {
+    let range = fit.ranges[&input.labels.axes[0]];
+    let values: Vec<_> =
+        fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
+    let said: Vec<_> = grid(range, BEYOND).map(|at| (at, fit.predict(x(at)))).collect();
+    let floor = fit.law.params().iter().position(|param| param.role == Role::Floor);
+    let floor = floor.map(|at| &fit.params[at]).filter(|floor| floor.value > 0.0);
+    let percent = 100.0 * fit.level;
+    FitFigure {
+        title: title(input, curve, fit.law.name()),
+        x_label: input.labels.axes[0].clone(),
+        y_label: input.labels.y.clone(),
+        group_heading: String::new(),
+        groups: groups(input, curve, |at| fit.predict(x(at)).value),
+        fit: FitCurve {
+            label: analysis::law::with_values(fit.law, &values, &["x"]),
+            band_label: format!("{percent:.0}%, curve"),
+            curve: said
+                .iter()
+                .map(|(x, p)| CurvePoint { x: *x, y: p.value, low: p.low, high: p.high })
+                .collect(),
+            last_measured_x: range.1,
+        },
+        prediction: Some(Prediction {
+            label: format!("{percent:.0}%, measurement"),
+            band: said
+                .iter()
+                .map(|(x, p)| CurvePoint {
+                    x: *x,
+                    y: p.value,
+                    low: p.noise_low,
+                    high: p.noise_high,
+                })
+                .collect(),
+        }),
+        floor: floor
+            .map(|floor| Floor { label: format!("floor {}", short(floor.value)), y: floor.value }),
+        target: None,
+        residual_rms: Some(fit.residual_rms),
+    }
+}
+
+fn forecast_figure(input: &Input, curve: &Curve, forecast: &Forecast) -> FitFigure {
+    let range = forecast.ranges[&input.labels.axes[0]];
+    let point = |at| {
+        let said = forecast.predict(at);
+        CurvePoint { x: at, y: said.value, low: said.low, high: said.high }
+    };
+    FitFigure {
+        title: title(input, curve, "default estimator"),
+        x_label: input.labels.axes[0].clone(),
+        y_label: input.labels.y.clone(),
+        group_heading: String::new(),
+        groups: groups(input, curve, |at| forecast.predict(at).value),
+        fit: FitCurve {
+            label: "average of curves".to_owned(),
+            band_label: format!("{:.0}%, measurement", 100.0 * forecast.level),
+            curve: grid(range, BEYOND).map(point).collect(),
+            last_measured_x: range.1,
+        },
+        prediction: None,
+        floor: None,
+        target: None,
+        residual_rms: None,
+    }
+}
+
+fn title(input: &Input, curve: &Curve, law: &str) -> String {
+    let group = if curve.group.is_empty() { String::new() } else { format!(" {}", curve.name()) };
+    format!("{}{group}: {} by {law}", input.name, input.labels.y)
+}
+
+/// A law of N and another axis over the plane of its points.
+fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFigure> {
+    if fit.law.axes().len() != 2 {
+        return Err(bad_input(anyhow!("a law of {} axes has no figure", fit.law.axes().len())));
+    }
+    let [x_range, y_range] = [0, 1].map(|axis: usize| {
+        let (low, high) = fit.ranges[&input.labels.axes[axis]];
+        let margin = (high / low).powf(0.05);
+        (low / margin, high * margin)
+    });
+    let at = |range: (f64, f64), i: usize| {
+        range.0 * (range.1 / range.0).powf(i as f64 / (N_SURFACE - 1) as f64)
+    };
+    let cell = |(row, column): (usize, usize)| {
+        fit.predict([at(x_range, column), at(y_range, row), 1.0]).value
+    };
+    let cells = (0..N_SURFACE).flat_map(|row| (0..N_SURFACE).map(move |column| (row, column)));
+    let values: Vec<_> = cells.map(cell).collect();
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(0.0, f64::max);
+    let level = |i: usize| low * (high / low).powf((i + 1) as f64 / (N_LEVELS + 1) as f64);
+    let (frontier, iso_flops) = best_splits(curve, fit);
+    Ok(ContourFigure {
+        title: title(input, curve, fit.law.name()),
+        x_label: input.labels.axes[0].clone(),
+        y_label: input.labels.axes[1].clone(),
+        value_label: input.labels.y.clone(),
+        surface: Surface { x: x_range, y: y_range, columns: N_SURFACE, values },
+        levels: (0..N_LEVELS).map(level).collect(),
+        trials: curve
+            .points
+            .iter()
+            .map(|p| ContourTrial { x: p.x[0], y: p.x[1], value: p.y })
+            .collect(),
+        frontier,
+        iso_flops,
+    })
+}
+
+/// The best split of each compute, and lines of equal compute; for laws of N and D alone.
+fn best_splits(curve: &Curve, fit: &Fit) -> (Option<NamedLine>, Vec<NamedLine>) {
+    let flops_per = curve.flops_per.unwrap_or(6.0);
+    let computes = curve.points.iter().map(|point| flops_per * point.x[0] * point.x[1]);
+    let (low, high) =
+        computes.fold((f64::INFINITY, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
+    let best =
+        |c: f64| fit.optimum(c, flops_per).ok().map(|best| (best.n_opt.value, best.d_opt.value));
+    let points: Option<Vec<_>> =
+        (0..20).map(|i| best(low * (high / low).powf(f64::from(i) / 19.0))).collect();
+    let Some(points) = points else { return (None, Vec::new()) };
+    let decades = low.log10().ceil() as i32..=high.log10().floor() as i32;
+    let n_range = fit
+        .ranges
+        .values()
+        .copied()
+        .fold((f64::INFINITY, 0.0_f64), |all, (low, high)| (all.0.min(low), all.1.max(high)));
+    let line = |decade: i32| NamedLine {
+        label: format!("10^{{{decade}}} FLOPs"),
+        points: grid(n_range, 1.0).map(|n| (n, 10_f64.powi(decade) / flops_per / n)).collect(),
+    };
+    (Some(NamedLine { label: "best split".to_owned(), points }), decades.map(line).collect())
+}
+
+/// The first exponent of each curve's law, a row each.
+fn forest(input: &Input, estimates: &[Estimate]) -> anyhow::Result<ForestFigure> {
+    let fits: Option<Vec<&Fit>> = estimates
+        .iter()
+        .map(|estimate| match estimate {
+            Estimate::Fit(fit) => Some(&**fit),
+            Estimate::Forecast(_) => None,
+        })
+        .collect();
+    let fits =
+        fits.ok_or_else(|| bad_input(anyhow!("the figure of several curves needs a --law")))?;
+    let law = fits[0].law;
+    let exponent = law.params().iter().position(|param| param.role == Role::Exponent).unwrap_or(0);
+    let row = |(curve, fit): (&Curve, &&Fit)| {
+        let param = fits_quantity(fit, exponent);
+        let (low, high) = param.interval.unwrap_or((f64::NAN, f64::NAN));
+        ForestRow {
+            label: curve.name(),
+            value: param.value,
+            low,
+            high,
+            numbers: format!("{} [{}, {}]", short(param.value), short(low), short(high)),
+        }
+    };
+    let name = fits_quantity(fits[0], exponent).name;
+    Ok(ForestFigure {
+        title: format!("{}: {name} of {}", input.name, law.formula()),
+        x_label: name.to_owned(),
+        x_scale: Scale::Linear,
+        rows: input.curves.iter().zip(&fits).map(row).collect(),
+        references: Vec::new(),
+    })
+}
+
+/// The exponent of the best size, where the law has one, or its own first one.
+fn fits_quantity(fit: &Fit, exponent: usize) -> &analysis::fit::ParamEstimate {
+    fit.derived.first().unwrap_or(&fit.params[exponent])
+}
+
+/// A panel a curve: what was fitted, what was held out, and what each estimator said.
+///
+/// # Errors
+/// Nothing to draw.
+pub fn of_backtest(
+    input: &Input,
+    cases: &[Case],
+    estimators: &[Estimator],
+    result: &Backtest,
+    options: &FitOptions,
+) -> anyhow::Result<String> {
+    let options = FitOptions { n_resamples: 0, ..options.clone() };
+    let panel = |(at, case): (usize, &Case)| {
+        let rmse = |estimator: usize| result.estimators[estimator].groups[at].rmse;
+        backtest_panel(case, estimators, &rmse, &options)
+    };
+    let figure = BacktestFigure {
+        title: format!("{}: what was held out, and what was predicted", input.name),
+        x_label: input.labels.axes[0].clone(),
+        y_label: input.labels.y.clone(),
+        estimators: estimators.iter().map(|estimator| estimator.name().to_owned()).collect(),
+        band_label: format!("90% of {}", estimators[0].name()),
+        panels: cases.iter().enumerate().take(MAX_PANELS).map(panel).collect(),
+    };
+    Ok(figure.svg()?)
+}
+
+fn backtest_panel(
+    case: &Case,
+    estimators: &[Estimator],
+    rmse: &dyn Fn(usize) -> Option<f64>,
+    options: &FitOptions,
+) -> BacktestPanel {
+    let spots =
+        |points: &[Point]| points.iter().map(|point| (point.x[0], point.y)).collect::<Vec<_>>();
+    let xs = |points: &[Point]| points.iter().map(|point| point.x[0]).collect::<Vec<_>>();
+    let cut = xs(&case.train).into_iter().fold(0.0, f64::max);
+    let all: Vec<_> = xs(&case.train).into_iter().chain(xs(&case.test)).collect();
+    let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = all.iter().copied().fold(0.0, f64::max);
+    let at: Vec<_> = grid((low, high), 1.0).map(x).collect();
+    let (mut curves, mut band) = (Vec::new(), Vec::new());
+    for (i, estimator) in estimators.iter().enumerate() {
+        let train = case.training();
+        let (Some(rmse), Ok(said)) = (rmse(i), estimator.forecast(&train, &at, options)) else {
+            continue;
+        };
+        if i == 0 {
+            let beyond = at.iter().zip(&said).filter(|(at, _)| at[0] >= cut);
+            band = beyond
+                .map(|(at, (y, said))| {
+                    let (low, high) = said.interval(0.9);
+                    CurvePoint { x: at[0], y: *y, low, high }
+                })
+                .collect();
+        }
+        let points = at.iter().zip(&said).map(|(at, (y, _))| (at[0], *y)).collect();
+        curves.push(EstimatorCurve { estimator: i, rmse, points });
+    }
+    let names: Vec<_> = case.group.iter().map(|(_, cell)| cell.as_str()).collect();
+    BacktestPanel {
+        title: names.join(" "),
+        train: spots(&case.train),
+        held_out: spots(&case.test),
+        cut,
+        curves,
+        band,
+    }
+}
+
+/// Parabolas through the budgets' points, with their minima.
+///
+/// # Errors
+/// Nothing to draw.
+pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Result<String> {
+    let excluded = |budget: &Budget| {
+        profile.excluded.iter().any(|excluded| excluded.train_flops == budget.train_flops)
+    };
+    let valley = |budget: &Budget| {
+        let points: Vec<_> = budget.rows.iter().map(|&row| &curve.points[row]).collect();
+        let minimum = budget.n_opt.zip(budget.loss_opt).map(|(n, loss)| {
+            let [low, high] = ends(n);
+            Minimum { x: n.value, y: loss.value, low, high, doubtful: excluded(budget) }
+        });
+        Valley {
+            label: format!("{} FLOPs", report::power_of_ten(budget.train_flops, 2)),
+            points: points.iter().map(|point| (point.x[1], point.y)).collect(),
+            parabola: parabola(budget, &points),
+            minimum,
+        }
+    };
+    let figure = IsoFlopFigure {
+        title: format!("{}: loss against size at equal compute", input.name),
+        x_label: input.labels.axes[1].clone(),
+        y_label: input.labels.y.clone(),
+        budget_heading: "training FLOPs".to_owned(),
+        valleys: profile.budgets.iter().map(valley).collect(),
+        minimum_label: format!("minimum, {:.0}% interval", 100.0 * profile.level),
+        doubtful_label: "minimum left out".to_owned(),
+    };
+    Ok(figure.svg()?)
+}
+
+fn parabola(budget: &Budget, points: &[&Point]) -> Vec<(f64, f64)> {
+    let sizes = points.iter().map(|point| point.x[1]);
+    let (low, high) =
+        sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
+    grid((low, high), 1.0).map(|n| (n, budget.parabola.at(n))).collect()
+}
+
+/// The best size and data against compute, by each approach.
+///
+/// # Errors
+/// Nothing to draw.
+pub fn of_optimum(
+    input: &Input,
+    approaches: &Approaches,
+    target: Option<f64>,
+) -> anyhow::Result<String> {
+    let computes = approaches.on_frontier.iter().map(|at| at.c);
+    let budgets = approaches.profile.budgets.iter().map(|budget| budget.train_flops);
+    let (low, high) = computes
+        .chain(budgets)
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
+    let beyond = target.unwrap_or(high).max(high) / high;
+    let said: Vec<_> = grid((low, high), beyond).step_by(8).map(|c| approaches.at(c)).collect();
+    let said = said.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let at_target = target.map(|c| approaches.at(c)).transpose()?;
+    let panel = |key: &'static str, y_label: &str, symbol: &str| {
+        let approach =
+            |(kind, (name, points)): (usize, (&'static str, Vec<CurvePoint>))| Approach {
+                label: name.to_owned(),
+                kind,
+                points,
+                curve: said.iter().filter_map(|at| curve_point(at, name, key)).collect(),
+                last_measured_x: high,
+                predicted: at_target.as_ref().and_then(|at| curve_point(at, name, key)),
+            };
+        OptimumPanel {
+            y_label: y_label.to_owned(),
+            heading: format!("{symbol} by approach"),
+            approaches: measured(approaches, key).into_iter().enumerate().map(approach).collect(),
+        }
+    };
+    let figure = OptimumFigure {
+        title: format!("{}: best size and data for a compute", input.name),
+        x_label: "training FLOPs".to_owned(),
+        panels: [
+            panel("n_opt", &input.labels.axes[1], "N_{opt}"),
+            panel("d_opt", &input.labels.axes[2], "D_{opt}"),
+        ],
+        target: target.map(|c| (c, format!("{} FLOPs", report::power_of_ten(c, 2)))),
+    };
+    Ok(figure.svg()?)
+}
+
+fn curve_point(at: &Value, approach: &str, key: &str) -> Option<CurvePoint> {
+    let estimate = &at[approach][key];
+    let end = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);
+    let y = estimate["value"].as_f64()?;
+    Some(CurvePoint { x: at["train_flops"].as_f64()?, y, low: end("low"), high: end("high") })
+}
+
+/// The points that each approach goes through, by its name; the parametric law has none.
+fn measured(approaches: &Approaches, key: &str) -> [(&'static str, Vec<CurvePoint>); 3] {
+    let is_n = key == "n_opt";
+    let bare = |x: f64, y: f64| CurvePoint { x, y, low: f64::NAN, high: f64::NAN };
+    let on_frontier = &approaches.on_frontier;
+    let frontier = on_frontier.iter().map(|at| bare(at.c, if is_n { at.n } else { at.d }));
+    let minimum = |budget: &Budget| {
+        let at = if is_n { budget.n_opt? } else { budget.d_opt? };
+        let [low, high] = ends(at);
+        Some(CurvePoint { x: budget.train_flops, y: at.value, low, high })
+    };
+    let minima = approaches.profile.budgets.iter().filter_map(minimum);
+    [("frontier", frontier.collect()), ("isoflop", minima.collect()), ("parametric", Vec::new())]
+}
+
+/// NaN where there is no interval.
+fn ends(estimate: decision::Estimate) -> [f64; 2] {
+    [estimate.low, estimate.high]
+}

@@ -1,0 +1,387 @@
+//! From a file to columns, through polars.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use polars::prelude::*;
+
+use crate::expression::{Cells, Expression, ExpressionError};
+use crate::{Missing, Request, Table, TableError};
+
+/// How gzip, zstandard and zlib files begin. (A CSV file whose first column is called `x^..` does too.)
+const COMPRESSED: [&[u8]; 6] =
+    [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x^", b"x\x9c", b"x\xda"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Csv,
+    Parquet,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// The line of the first row: a CSV file's header is line 1.
+    fn first_line(self) -> u64 {
+        match self {
+            Self::Csv => 2,
+            Self::Parquet => 1,
+        }
+    }
+}
+
+impl Table {
+    /// Reads what `request` asks for, in the file's order.
+    ///
+    /// # Errors
+    /// A file that is no table, an unknown column, a filter that cannot be evaluated, a cell that is
+    /// not a finite number.
+    pub fn read(path: &Path, request: &Request) -> Result<Self, TableError> {
+        let kind = kind(path)?;
+        let source = Source::open(path, kind)?;
+        let wanted = Wanted::new(&source, request)?;
+        let frame = source.read(&wanted.columns())?;
+        wanted.table(&source, &frame, request)
+    }
+}
+
+fn kind(path: &Path) -> Result<Kind, TableError> {
+    let open = |source| TableError::Open { path: path.to_owned(), source };
+    let mut start = Vec::new();
+    File::open(path).map_err(open)?.take(4).read_to_end(&mut start).map_err(open)?;
+    match start.as_slice() {
+        [] => Err(TableError::Empty { path: path.to_owned() }),
+        b"PAR1" => Ok(Kind::Parquet),
+        start if COMPRESSED.iter().any(|magic| start.starts_with(magic)) => {
+            Err(TableError::Compressed { path: path.to_owned() })
+        }
+        _ if path.extension().is_some_and(|extension| extension == "parquet") => {
+            let reason = "it does not begin as one".to_owned();
+            Err(TableError::Malformed { path: path.to_owned(), kind: "parquet", reason })
+        }
+        _ => Ok(Kind::Csv),
+    }
+}
+
+/// A file and the columns that it has.
+struct Source<'a> {
+    path: &'a Path,
+    kind: Kind,
+    columns: Vec<String>,
+}
+
+impl<'a> Source<'a> {
+    fn open(path: &'a Path, kind: Kind) -> Result<Self, TableError> {
+        let mut source = Self { path, kind, columns: Vec::new() };
+        let names = match kind {
+            Kind::Csv => source.read_csv(None, Some(0)).map(|frame| {
+                frame.get_column_names().iter().map(ToString::to_string).collect::<Vec<_>>()
+            }),
+            Kind::Parquet => source.parquet_names(),
+        };
+        source.columns = names.map_err(|error| source.malformed(&error))?;
+        // What polars makes of a second column of one name.
+        let repeated = source.columns.iter().find_map(|name| {
+            let (base, _) = name.rsplit_once("_duplicated_")?;
+            source.columns.iter().any(|other| other == base).then(|| base.to_owned())
+        });
+        match repeated {
+            Some(column) => Err(TableError::RepeatedColumn { path: path.to_owned(), column }),
+            None => Ok(source),
+        }
+    }
+
+    fn read(&self, columns: &[String]) -> Result<DataFrame, TableError> {
+        let frame = match self.kind {
+            Kind::Csv => self.read_csv(Some(columns), None),
+            Kind::Parquet => self.read_parquet(columns),
+        };
+        frame.map_err(|error| self.malformed(&error))
+    }
+
+    /// Cells as they are written: what a column holds is known when all of it has been seen, and a key
+    /// `007` is not the number 7.
+    fn read_csv(
+        &self,
+        columns: Option<&[String]>,
+        n_rows: Option<usize>,
+    ) -> PolarsResult<DataFrame> {
+        let names = |columns: &[String]| -> Arc<[PlSmallStr]> {
+            columns.iter().map(|name| PlSmallStr::from(name.as_str())).collect()
+        };
+        CsvReadOptions::default()
+            .with_infer_schema_length(Some(0))
+            .with_columns(columns.map(names))
+            .with_n_rows(n_rows)
+            .try_into_reader_with_file_path(Some(self.path.to_owned()))?
+            .finish()
+    }
+
+    fn parquet_names(&self) -> PolarsResult<Vec<String>> {
+        let schema = ParquetReader::new(File::open(self.path)?).schema()?;
+        Ok(schema.iter_names().map(ToString::to_string).collect())
+    }
+
+    fn read_parquet(&self, columns: &[String]) -> PolarsResult<DataFrame> {
+        let reader = ParquetReader::new(File::open(self.path)?);
+        reader.with_columns(Some(columns.to_vec())).finish()
+    }
+
+    fn malformed(&self, error: &PolarsError) -> TableError {
+        let text = error.to_string();
+        let reason = text.lines().next().unwrap_or_default().to_owned();
+        TableError::Malformed { path: self.path.to_owned(), kind: self.kind.name(), reason }
+    }
+
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
+    fn unknown(&self, wanted: &str) -> TableError {
+        let (wanted, columns) = (wanted.to_owned(), self.columns.clone());
+        TableError::UnknownColumn { path: self.path.to_owned(), wanted, columns }
+    }
+
+    fn expression(&self, text: &str) -> Result<Expression, TableError> {
+        let parsed = Expression::parse(text).map_err(|error| self.bad_expression(text, error))?;
+        let columns = parsed.columns().map_err(|error| self.bad_expression(text, error))?;
+        match columns.into_iter().find(|column| !self.has(column)) {
+            Some(column) => Err(self.bad_expression(text, ExpressionError::UnknownColumn(column))),
+            None => Ok(parsed),
+        }
+    }
+
+    fn bad_expression(&self, text: &str, error: ExpressionError) -> TableError {
+        TableError::Expression {
+            path: self.path.to_owned(),
+            expression: text.to_owned(),
+            reason: error.to_string(),
+            columns: self.columns.clone(),
+        }
+    }
+}
+
+/// A request with its expressions parsed.
+struct Wanted {
+    numbers: Vec<(String, Number)>,
+    texts: Vec<String>,
+    filter: Option<(String, Expression)>,
+}
+
+enum Number {
+    Column,
+    Expression(Expression),
+}
+
+impl Wanted {
+    fn new(source: &Source, request: &Request) -> Result<Self, TableError> {
+        let number = |name: &&str| {
+            let is_name = || name.chars().all(|c| c.is_alphanumeric() || " _-.".contains(c));
+            let of = match source.has(name) {
+                true => Number::Column,
+                false => match source.expression(name) {
+                    Err(_) if is_name() => return Err(source.unknown(name)),
+                    expression => Number::Expression(expression?),
+                },
+            };
+            Ok(((*name).to_owned(), of))
+        };
+        let text = |name: &&str| match source.has(name) {
+            true => Ok((*name).to_owned()),
+            false => Err(source.unknown(name)),
+        };
+        let filter = |text: &str| Ok((text.to_owned(), source.expression(text)?));
+        Ok(Self {
+            numbers: request.numbers.iter().map(number).collect::<Result<_, _>>()?,
+            texts: request.texts.iter().map(text).collect::<Result<_, _>>()?,
+            filter: request.filter.map(filter).transpose()?,
+        })
+    }
+
+    /// Every column that has to be read.
+    fn columns(&self) -> Vec<String> {
+        let of = |expression: &Expression| expression.columns().unwrap_or_default();
+        let numbers = self.numbers.iter().flat_map(|(name, number)| match number {
+            Number::Column => vec![name.clone()],
+            Number::Expression(expression) => of(expression),
+        });
+        let filter = self.filter.iter().flat_map(|(_, filter)| of(filter));
+        let all: BTreeSet<_> = numbers.chain(filter).chain(self.texts.iter().cloned()).collect();
+        all.into_iter().collect()
+    }
+
+    fn table(
+        &self,
+        source: &Source,
+        frame: &DataFrame,
+        request: &Request,
+    ) -> Result<Table, TableError> {
+        let rows = Rows { source, frame };
+        let passed = match &self.filter {
+            Some((text, filter)) => rows.passing(text, filter)?,
+            None => (0..frame.height()).collect(),
+        };
+        let mut columns = Vec::new();
+        for (name, number) in &self.numbers {
+            columns.push((name, rows.numbers(name, number, &passed)?));
+        }
+        let mut texts = Vec::new();
+        for name in &self.texts {
+            texts.push((name, rows.texts(name)?));
+        }
+        let is_missing = |row: &usize| {
+            let number = columns.iter().find(|(_, cells)| cells[*row].is_none());
+            let text = texts.iter().find(|(_, cells)| cells[*row].is_none());
+            number.map(|(name, _)| *name).or(text.map(|(name, _)| *name))
+        };
+        let line = |row: usize| row as u64 + source.kind.first_line();
+        if let (Missing::Refuse, Some((row, column))) =
+            (request.missing, passed.iter().find_map(|row| Some((*row, is_missing(row)?))))
+        {
+            let (path, column) = (source.path.to_owned(), column.clone());
+            return Err(TableError::MissingCell { path, line: line(row), column });
+        }
+        let kept: Vec<_> = passed.iter().copied().filter(|row| is_missing(row).is_none()).collect();
+        Ok(Table {
+            path: source.path.to_owned(),
+            lines: kept.iter().map(|&row| line(row)).collect(),
+            numbers: columns
+                .iter()
+                .map(|(name, cells)| {
+                    ((*name).clone(), kept.iter().filter_map(|&row| cells[row]).collect())
+                })
+                .collect(),
+            texts: texts
+                .iter()
+                .map(|(name, cells)| {
+                    ((*name).clone(), kept.iter().filter_map(|&row| cells[row].clone()).collect())
+                })
+                .collect(),
+            n_filtered: frame.height() - passed.len(),
+            n_missing: passed.len() - kept.len(),
+        })
+    }
+}
+
+/// What was read, before anything is left out.
+struct Rows<'a> {
+    source: &'a Source<'a>,
+    frame: &'a DataFrame,
+}
+
+impl Rows<'_> {
+    fn passing(&self, text: &str, filter: &Expression) -> Result<Vec<usize>, TableError> {
+        match self.evaluate(text, filter)? {
+            Cells::Truths(cells) => {
+                let holds = cells.iter().enumerate().filter(|(_, cell)| **cell == Some(true));
+                Ok(holds.map(|(row, _)| row).collect())
+            }
+            Cells::Numbers(_) | Cells::Texts(_) => {
+                let error = ExpressionError::Unsupported("a filter that is not a condition".into());
+                Err(self.source.bad_expression(text, error))
+            }
+        }
+    }
+
+    fn evaluate(&self, text: &str, expression: &Expression) -> Result<Cells, TableError> {
+        let mut cells = HashMap::new();
+        for name in expression.columns().unwrap_or_default() {
+            let of = self.cells(&name).map_err(|error| self.source.malformed(&error))?;
+            cells.insert(name, of);
+        }
+        let value = expression.evaluate(self.frame.height(), &|name| cells.get(name).cloned());
+        value.map_err(|error| self.source.bad_expression(text, error))
+    }
+
+    /// A column in the type that expressions know: text of which every cell is a number is numbers.
+    fn cells(&self, name: &str) -> PolarsResult<Cells> {
+        let column = self.frame.column(name)?;
+        match column.dtype() {
+            DataType::String => {
+                let written =
+                    || column.str().map(|cells| cells.iter().map(|cell| cell.and_then(filled)));
+                let numbers: Option<Vec<_>> =
+                    written()?.map(|cell| cell.map(str::parse).transpose().ok()).collect();
+                Ok(match numbers {
+                    Some(numbers) => Cells::Numbers(numbers),
+                    None => Cells::Texts(written()?.map(|cell| cell.map(str::to_owned)).collect()),
+                })
+            }
+            DataType::Boolean => Ok(Cells::Truths(column.bool()?.iter().collect())),
+            _ => {
+                let numbers = column.strict_cast(&DataType::Float64)?;
+                Ok(Cells::Numbers(numbers.f64()?.iter().collect()))
+            }
+        }
+    }
+
+    /// A number for every row that passed and is not empty.
+    fn numbers(
+        &self,
+        name: &str,
+        number: &Number,
+        passed: &[usize],
+    ) -> Result<Vec<Option<f64>>, TableError> {
+        let cells = match number {
+            Number::Column => self.cells(name).map_err(|error| self.source.malformed(&error))?,
+            Number::Expression(expression) => self.evaluate(name, expression)?,
+        };
+        let numbers = match cells {
+            Cells::Numbers(cells) => cells,
+            Cells::Truths(cells) => cells.into_iter().map(|cell| cell.map(f64::from)).collect(),
+            Cells::Texts(cells) => self.parsed(name, &cells, passed)?,
+        };
+        let is_bad = |row: &&usize| numbers[**row].is_some_and(|value| !value.is_finite());
+        match passed.iter().find(is_bad) {
+            None => Ok(numbers),
+            Some(&row) => Err(TableError::NotFinite {
+                path: self.source.path.to_owned(),
+                line: row as u64 + self.source.kind.first_line(),
+                column: name.to_owned(),
+                value: numbers[row].unwrap_or(f64::NAN),
+            }),
+        }
+    }
+
+    /// Text that is a number, in the rows that count.
+    fn parsed(
+        &self,
+        name: &str,
+        cells: &[Option<String>],
+        passed: &[usize],
+    ) -> Result<Vec<Option<f64>>, TableError> {
+        let mut numbers = vec![None; cells.len()];
+        for &row in passed {
+            let Some(text) = &cells[row] else { continue };
+            let parsed = text.parse().map_err(|_| TableError::NotANumber {
+                path: self.source.path.to_owned(),
+                line: row as u64 + self.source.kind.first_line(),
+                column: name.to_owned(),
+                text: text.clone(),
+            })?;
+            numbers[row] = Some(parsed);
+        }
+        Ok(numbers)
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<Option<String>>, TableError> {
+        let malformed = |error: PolarsError| self.source.malformed(&error);
+        let column = self.frame.column(name).map_err(malformed)?;
+        let texts = column.cast(&DataType::String).map_err(malformed)?;
+        let texts = texts.str().map_err(malformed)?.iter();
+        Ok(texts.map(|cell| cell.and_then(filled).map(str::to_owned)).collect())
+    }
+}
+
+/// What stands in a cell; `None` where nothing but blanks does.
+fn filled(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
