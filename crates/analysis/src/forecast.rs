@@ -1,10 +1,10 @@
 //! The default estimator: what a curve will do at a larger x when no law is named.
 //!
-//! Not one curve but an average over three nested ones ([`Curve`]), each fitted with weak beliefs about
-//! its coordinates and under three accounts of how points scatter around it (`noise.rs`). Half of the
-//! weight is that of the power laws with and without a floor, half the plateau's, whatever the data say
-//! of them: which form is right does not show before the end, and opposite errors cancel. Within
-//! either half the data decide. What comes out is a distribution, and its centre extrapolates
+//! Not one curve but an average over four ([`Curve`]), each fitted with weak beliefs about its
+//! coordinates and under three accounts of how points scatter around it (`noise.rs`). A third of the
+//! weight is that of the power laws with and without a floor, a third the product's, a third the
+//! plateau's, whatever the data say of them: which form is right does not show before the end, and
+//! opposite errors cancel. Within a third the data decide. What comes out is a distribution, and its centre extrapolates
 //! better than any single law: docs/design/2026-11-21-default-estimator.md.
 
 mod curve;
@@ -28,9 +28,12 @@ use crate::warning::{Code, Warning};
 
 /// How much of the discrepancy each account of the scatter has.
 const DISCREPANCIES: [f64; 3] = [0.0, 0.1, 1.0];
-/// The curves and what is believed of each within its half of the weight.
-const HALVES: [&[(Curve, f64)]; 2] =
-    [&[(Curve::Power, 0.1), (Curve::Floor, 0.9)], &[(Curve::Plateau, 1.0)]];
+/// Each has a third of the weight: its curves, and what is believed of each of them.
+const THIRDS: [&[(Curve, f64)]; 3] = [
+    &[(Curve::Power, 0.1), (Curve::Floor, 0.9)],
+    &[(Curve::Product, 1.0)],
+    &[(Curve::Plateau, 1.0)],
+];
 /// Fewer different x than this say nothing of a curve.
 const MIN_X: usize = 4;
 
@@ -155,7 +158,7 @@ impl State {
     fn new(points: &[(f64, f64)]) -> Self {
         let data = Data::new(points);
         let noises: Vec<_> = DISCREPANCIES.iter().map(|&size| Noise::new(size, &data)).collect();
-        let half = |curves: &[(Curve, f64)]| {
+        let third = |curves: &[(Curve, f64)]| {
             let each = |&(curve, prior): &(Curve, f64)| {
                 noises.iter().enumerate().map(move |(i, _)| (curve, prior, i))
             };
@@ -166,7 +169,7 @@ impl State {
                 .collect();
             weighed(members)
         };
-        let members = HALVES.iter().flat_map(|curves| half(curves)).collect();
+        let members = THIRDS.iter().flat_map(|curves| third(curves)).collect();
         Self { data, noises, members }
     }
 
@@ -204,13 +207,13 @@ impl State {
     }
 }
 
-/// Members with prior weights to members with posterior ones, a half in all.
+/// Members with prior weights to members with posterior ones, a third in all.
 fn weighed(members: Vec<(Member, usize, f64)>) -> Vec<(Member, usize, f64)> {
     let ln_weight = |(member, _, prior): &(Member, usize, f64)| prior.ln() + member.ln_evidence;
     let largest = members.iter().map(ln_weight).fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = members.iter().map(|member| (ln_weight(member) - largest).exp()).sum();
     let weigh = |member: (Member, usize, f64)| {
-        let weight = 0.5 * (ln_weight(&member) - largest).exp() / total;
+        let weight = (ln_weight(&member) - largest).exp() / total / THIRDS.len() as f64;
         (member.0, member.1, weight)
     };
     members.into_iter().map(weigh).collect()

@@ -1,7 +1,8 @@
-//! Three curves, each a special case of the next, in coordinates that mean the same in all of them
-//! and carry no unit: ln y as a function of u = ln(x / largest x measured).
+//! Four curves, in coordinates that mean the same in all of them and carry no unit: ln y as a function
+//! of u = ln(x / largest x measured).
 
-/// f(u) = L + ln(phi + (1 - phi) exp g(u)), where phi is the floor's share of y at the largest x.
+/// But for the product, f(u) = L + ln(phi + (1 - phi) exp g(u)), where phi is the floor's share of y at
+/// the largest x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Curve {
@@ -9,6 +10,8 @@ pub enum Curve {
     Power,
     /// A power law above a floor. M2.
     Floor,
+    /// A power law that levels off as a product: f(u) = L + c (ln(exp(-u) + k) - ln(1 + k)). M3.
+    Product,
     /// Flat, then a power law, then a floor: g = -c w (softplus((u - d) / w) - softplus(-d / w)). BNSL with
     /// one break and no slope before it.
     Plateau,
@@ -22,7 +25,8 @@ pub(super) struct Belief {
 }
 
 /// L relative to the last ln y: in effect unknown. ln c: exponents around a half, within a factor of e.
-/// The logit of phi: the floor is anything from a quarter to three quarters of the last y. d: the
+/// The logit of phi: the floor is anything from a quarter to three quarters of the last y; of the
+/// product, ln k: it levels off around the last x. d: the
 /// plateau ends some e-folds before the last point. ln w: over about one e-fold.
 const BELIEFS: [Belief; MAX_COORDINATES] = [
     Belief { mean: 0.0, sd: 10.0 },
@@ -38,15 +42,16 @@ impl Curve {
     pub(super) fn beliefs(self) -> &'static [Belief] {
         match self {
             Self::Power => &BELIEFS[..2],
-            Self::Floor => &BELIEFS[..3],
+            Self::Floor | Self::Product => &BELIEFS[..3],
             Self::Plateau => &BELIEFS,
         }
     }
 
-    /// The exponent c and the floor's share phi.
+    /// The exponent c and the floor's share of y at the largest x.
     pub(super) fn exponent_and_floor_share(self, at: &[f64]) -> (f64, f64) {
         match self {
             Self::Power => (at[1].exp(), 0.0),
+            Self::Product => (at[1].exp(), sigmoid(at[2]).powf(at[1].exp())),
             Self::Floor | Self::Plateau => (at[1].exp(), sigmoid(at[2])),
         }
     }
@@ -57,6 +62,11 @@ impl Curve {
         gradient[0] = 1.0;
         let g = match self {
             Self::Power | Self::Floor => -c * u,
+            Self::Product => {
+                let (k, rest) = (at[2].exp(), (-u).exp());
+                gradient[2] = c * (k / (rest + k) - k / (1.0 + k));
+                c * ((rest + k) / (1.0 + k)).ln()
+            }
             Self::Plateau => {
                 let w = at[4].exp();
                 let (z, z0) = ((u - at[3]) / w, -at[3] / w);
@@ -68,7 +78,7 @@ impl Curve {
         };
         gradient[1] = g;
         match self {
-            Self::Power => at[0] + g,
+            Self::Power | Self::Product => at[0] + g,
             Self::Floor | Self::Plateau => at[0] + above_floor(at[2], g, gradient),
         }
     }
@@ -101,7 +111,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_gradient_is_the_slope(at in prop::array::uniform5(-2.0..1.0_f64), u in -8.0..3.0_f64) {
-            for curve in [Curve::Power, Curve::Floor, Curve::Plateau] {
+            for curve in [Curve::Power, Curve::Floor, Curve::Product, Curve::Plateau] {
                 let n = curve.beliefs().len();
                 let (mut gradient, mut none) = ([0.0; MAX_COORDINATES], [0.0; MAX_COORDINATES]);
                 curve.evaluate(&at, u, &mut gradient);
@@ -119,7 +129,7 @@ mod tests {
 
         #[test]
         fn at_the_last_point_every_curve_is_at_its_level(at in prop::array::uniform5(-2.0..1.0_f64)) {
-            for curve in [Curve::Power, Curve::Floor, Curve::Plateau] {
+            for curve in [Curve::Power, Curve::Floor, Curve::Product, Curve::Plateau] {
                 let level = curve.evaluate(&at, 0.0, &mut [0.0; MAX_COORDINATES]);
                 prop_assert!((level - at[0]).abs() < 1e-12);
             }
