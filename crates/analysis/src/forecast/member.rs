@@ -14,6 +14,10 @@ use crate::minimise::{Bounds, Problem, Square, minimise};
 /// certain predictions.
 const N_BELIEVED: f64 = 1.0;
 const SD_BELIEVED: f64 = 0.003;
+/// The share of the discrepancy's spread that a prediction counts: the least of those tried at which the
+/// 80% and the 90% interval cover what they say up to five times the x. The one number here that is
+/// calibrated: see docs/design/2026-11-21-default-estimator.md.
+const KAPPA: f64 = 0.7;
 /// Starts: what is believed, and a point off it in every coordinate.
 const OFF: f64 = 0.8;
 
@@ -88,7 +92,7 @@ impl Member {
         let known: f64 = rows.zip(&gradient).map(|(row, by)| by * dot(row, &gradient[..n])).sum();
         Saying {
             mean: curve + dot(&shared, &self.whitened.residuals),
-            variance: known + self.variance * (1.0 + left),
+            variance: known + self.variance * (1.0 + KAPPA * KAPPA * left),
         }
     }
 }
