@@ -204,7 +204,7 @@ fn a_backtest_follows_the_contract_and_scores_each_group() {
 fn without_a_law_the_default_estimator_answers() {
     let place = curves();
     let table = ["--csv", "curves.csv", "--group", "name", "--x", "seen", "--y", "error"];
-    let with = |args: &[&str]| args.iter().chain(&table).copied().collect::<Vec<_>>();
+    let with = |args: &[&'static str]| args.iter().chain(&table).copied().collect::<Vec<_>>();
     let fits = json(&place, &with(&["fit"]));
     let fit = &fits[0];
     assert_eq!((&fit["law"], &fit["group"]["name"]), (&Value::from("default"), &Value::from("a")));
@@ -433,7 +433,9 @@ fn a_sweep_is_fitted_and_the_next_trials_are_suggested_and_can_be_run() {
     assert!(n_picks > 0);
     let plan = json(&place, &["plan", "next.toml"]);
     assert_eq!(plan["n_trials"], 40 + n_picks);
+    let before = place.n_finished();
     place.stdout(&["sweep", "--devices", "cpu:2", "next.toml"], 0);
+    assert!(place.n_finished() > before);
     let rows = place.query(
         "select count(*) as n from trial_result where sweep = 'pretend' and state = 'finished'",
     );

@@ -31,19 +31,25 @@ pub struct PredictArgs {
     estimate: EstimateArgs,
 
     /// Values of x to predict y at; of laws of N and D, training FLOPs
-    #[arg(long, value_name = "X", value_delimiter = ',')]
+    #[arg(long, value_name = "X", value_delimiter = ',', allow_negative_numbers = true)]
     target: Vec<f64>,
 
     /// A place on the law's axes to predict y at: N,D
-    #[arg(long, value_name = "N,D", value_delimiter = ',', requires = "law")]
+    #[arg(
+        long,
+        value_name = "N,D",
+        value_delimiter = ',',
+        requires = "law",
+        allow_negative_numbers = true
+    )]
     at: Vec<f64>,
 
     /// A value of y to find the x for
-    #[arg(long, value_name = "Y", requires = "law")]
+    #[arg(long, value_name = "Y", requires = "law", allow_negative_numbers = true)]
     reach: Option<f64>,
 
     /// Training FLOPs per parameter and example, C / (N D); default 6, of a sweep what its trials have
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     flops_per: Option<f64>,
 
     /// Output format

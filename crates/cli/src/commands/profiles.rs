@@ -29,11 +29,11 @@ pub struct ProfilesArgs {
     input: InputArgs,
 
     /// Training FLOPs to predict the best size and data for
-    #[arg(long, value_name = "C", value_delimiter = ',')]
+    #[arg(long, value_name = "C", value_delimiter = ',', allow_negative_numbers = true)]
     target: Vec<f64>,
 
     /// Budgets in FLOPs; without this they are found
-    #[arg(long, value_name = "C", value_delimiter = ',')]
+    #[arg(long, value_name = "C", value_delimiter = ',', allow_negative_numbers = true)]
     budget: Vec<f64>,
 
     /// How far a point's compute may be from its budget's, as a share of it

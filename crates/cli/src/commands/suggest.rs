@@ -33,11 +33,11 @@ pub struct SuggestArgs {
     sweep: StoredSweepArgs,
 
     /// Training FLOPs at which the best error is to be predicted
-    #[arg(long, value_name = "FLOPS")]
+    #[arg(long, value_name = "FLOPS", allow_negative_numbers = true)]
     target_flops: f64,
 
     /// Training FLOPs that may be spent
-    #[arg(long, value_name = "FLOPS")]
+    #[arg(long, value_name = "FLOPS", allow_negative_numbers = true)]
     budget_flops: f64,
 
     /// The law, of N and D
