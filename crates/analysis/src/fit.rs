@@ -14,7 +14,7 @@ use crate::objective::{Frame, Objective};
 use crate::point::{Point, Selection, seed_noise};
 use crate::profile;
 use crate::search::Search;
-use crate::start::starts;
+use crate::start::{solve_linear, starts};
 use crate::warning::{Evidence, Warning, warnings};
 
 /// How to fit. The defaults are what the command line uses.
@@ -24,7 +24,8 @@ pub struct FitOptions {
     pub loss: Loss,
     /// Searches begin at as many evenly spread starts...
     pub n_starts: usize,
-    /// ... or, if there are any, at these parameters, in the caller's units.
+    /// ... or, if there are any, at these parameters, in the caller's units; those in which the law is
+    /// linear are solved for at the others, as they are at the even starts.
     pub given_starts: Vec<Vec<f64>>,
     /// Whether parameters get an interval from their profile likelihood too.
     pub profile: bool,
@@ -363,7 +364,11 @@ fn starts_of(objective: &Objective, options: &FitOptions) -> Vec<Values> {
     }
     let unit = objective.frame.unit;
     let inverse = Unit { x: unit.x.map(|x| 1.0 / x), y: 1.0 / unit.y };
-    let start = |given: &Vec<f64>| objective.coordinates(&objective.law.in_units(given, &inverse));
+    let start = |given: &Vec<f64>| {
+        let mut params = objective.law.in_units(given, &inverse);
+        solve_linear(objective, &mut params);
+        objective.coordinates(&params)
+    };
     options.given_starts.iter().map(start).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Many starts, one answer: the lowest minimum, and how many starts agree on it.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::law::Values;
@@ -22,7 +24,9 @@ pub(crate) struct Search {
 
 impl Search {
     pub fn new(objective: &Objective, starts: &[Values]) -> Self {
-        let minima: Vec<_> = starts.par_iter().map(|start| minimise(objective, start)).collect();
+        let (distinct, place) = distinct(starts);
+        let found: Vec<_> = distinct.par_iter().map(|start| minimise(objective, start)).collect();
+        let minima: Vec<_> = place.into_iter().map(|at| found[at].clone()).collect();
         let best = lowest(&minima);
         let limit = within(&minima[best], AT_BEST, objective);
         let n_at_best = minima.iter().filter(|minimum| minimum.value <= limit).count();
@@ -44,6 +48,20 @@ impl Search {
     }
 }
 
+/// The starts that differ, and by start which of them it is: from one place there is one way.
+fn distinct<'a>(starts: &'a [Values]) -> (Vec<&'a Values>, Vec<usize>) {
+    let (mut distinct, mut seen) = (Vec::new(), HashMap::new());
+    let mut place = |start: &'a Values| {
+        let bits: Vec<_> = start.iter().map(|at| at.to_bits()).collect();
+        *seen.entry(bits).or_insert_with(|| {
+            distinct.push(start);
+            distinct.len() - 1
+        })
+    };
+    let places = starts.iter().map(&mut place).collect();
+    (distinct, places)
+}
+
 /// The first of equals; an undefined value loses to every other.
 pub(crate) fn lowest(minima: &[Minimum]) -> usize {
     let value = |at: usize| minima[at].value;
@@ -59,6 +77,14 @@ fn within(best: &Minimum, excess: f64, objective: &Objective) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn starts_that_are_one_are_searched_once() {
+        let starts: Vec<_> = [1.0, 2.0, 1.0, 3.0, 2.0].map(|at| Values::from_iter([at])).into();
+        let (distinct, places) = distinct(&starts);
+        assert_eq!(distinct, [&starts[0], &starts[1], &starts[3]]);
+        assert_eq!(places, [0, 1, 0, 2, 1]);
+    }
 
     #[test]
     fn the_lowest_is_the_first_of_equals_and_never_undefined() {
