@@ -1,6 +1,8 @@
 //! What is wrong with a table before any law is fitted to it: rows that were pasted twice, and numbers
 //! in two units.
 
+use std::collections::HashMap;
+
 use crate::law::MAX_AXES;
 use crate::point::Point;
 
@@ -13,14 +15,14 @@ const Y_RATIO: f64 = 30.0;
 /// Fewer values than this on a side of the gap are outliers, not a unit.
 const MIN_SIDE: usize = 2;
 
-/// Two rows that are one in every respect: same place, same y, same configuration-to-be.
-pub fn duplicate(points: &[Point]) -> Option<(usize, usize)> {
-    let key = |point: &Point| (point.x.map(f64::to_bits), point.y.to_bits(), point.cluster);
-    let mut first = std::collections::HashMap::new();
-    points.iter().enumerate().find_map(|(row, point)| {
-        let seen = *first.entry(key(point)).or_insert(row);
+/// Pairs of points of one place and one y, each with the first that it repeats.
+pub fn repeats(points: &[Point]) -> Vec<(usize, usize)> {
+    let mut first = HashMap::new();
+    let repeat = |(row, point): (usize, &Point)| {
+        let seen = *first.entry((point.x.map(f64::to_bits), point.y.to_bits())).or_insert(row);
         (seen != row).then_some((seen, row))
-    })
+    };
+    points.iter().enumerate().filter_map(repeat).collect()
 }
 
 /// Values on two sides of a gap too wide for one unit.
@@ -124,8 +126,8 @@ mod tests {
     #[test]
     fn a_row_that_is_there_twice_is_found() {
         let mut points = curve(|_| (1.0, 1.0));
-        assert_eq!(duplicate(&points), None);
+        assert_eq!(repeats(&points), []);
         points[7] = Point { configuration: 99, ..points[3] };
-        assert_eq!(duplicate(&points), Some((3, 7)));
+        assert_eq!(repeats(&points), [(3, 7)]);
     }
 }

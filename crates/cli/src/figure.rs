@@ -102,8 +102,8 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit) -> FitFigure {
     let percent = 100.0 * fit.level;
     FitFigure {
         title: title(input, curve, fit.law.name()),
-        x_label: input.labels.axes[0].clone(),
-        y_label: input.labels.y.clone(),
+        x_label: label(&input.labels.axes[0], "x"),
+        y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
         groups: groups(input, curve, |at| fit.predict(x(at)).value),
         fit: FitCurve {
@@ -142,8 +142,8 @@ fn forecast_figure(input: &Input, curve: &Curve, forecast: &Forecast) -> FitFigu
     };
     FitFigure {
         title: title(input, curve, "default estimator"),
-        x_label: input.labels.axes[0].clone(),
-        y_label: input.labels.y.clone(),
+        x_label: label(&input.labels.axes[0], "x"),
+        y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
         groups: groups(input, curve, |at| forecast.predict(at).value),
         fit: FitCurve {
@@ -159,9 +159,15 @@ fn forecast_figure(input: &Input, curve: &Curve, forecast: &Forecast) -> FitFigu
     }
 }
 
+/// A column by its name; an expression of columns by what it stands for.
+fn label(column: &str, symbol: &str) -> String {
+    let is_expression = column.contains(['"', '*', '/', '+', '(']);
+    if is_expression { symbol.to_owned() } else { column.to_owned() }
+}
+
 fn title(input: &Input, curve: &Curve, law: &str) -> String {
     let group = if curve.group.is_empty() { String::new() } else { format!(" {}", curve.name()) };
-    format!("{}{group}: {} by {law}", input.name, input.labels.y)
+    format!("{}{group}: {} by {law}", input.name, label(&input.labels.y, "y"))
 }
 
 /// A law of N and another axis over the plane of its points.
@@ -188,8 +194,8 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
     let (frontier, iso_flops) = best_splits(curve, fit);
     Ok(ContourFigure {
         title: title(input, curve, fit.law.name()),
-        x_label: input.labels.axes[0].clone(),
-        y_label: input.labels.axes[1].clone(),
+        x_label: label(&input.labels.axes[0], "N"),
+        y_label: label(&input.labels.axes[1], "D"),
         value_label: input.labels.y.clone(),
         surface: Surface { x: x_range, y: y_range, columns: N_SURFACE, values },
         levels: (0..N_LEVELS).map(level).collect(),
@@ -284,10 +290,10 @@ pub fn of_backtest(
     };
     let figure = BacktestFigure {
         title: format!("{}: what was held out, and what was predicted", input.name),
-        x_label: input.labels.axes[0].clone(),
-        y_label: input.labels.y.clone(),
+        x_label: label(&input.labels.axes[0], "x"),
+        y_label: label(&input.labels.y, "y"),
         estimators: estimators.iter().map(|estimator| estimator.name().to_owned()).collect(),
-        band_label: format!("90% of {}", estimators[0].name()),
+        band_label: "90% interval".to_owned(),
         panels: cases.iter().enumerate().take(MAX_PANELS).map(panel).collect(),
     };
     Ok(figure.svg()?)
@@ -359,8 +365,8 @@ pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Re
     };
     let figure = IsoFlopFigure {
         title: format!("{}: loss against size at equal compute", input.name),
-        x_label: input.labels.axes[1].clone(),
-        y_label: input.labels.y.clone(),
+        x_label: label(&input.labels.axes[1], "N"),
+        y_label: label(&input.labels.y, "y"),
         budget_heading: "training FLOPs".to_owned(),
         valleys: profile.budgets.iter().map(valley).collect(),
         minimum_label: format!("minimum, {:.0}% interval", 100.0 * profile.level),
@@ -414,8 +420,8 @@ pub fn of_optimum(
         title: format!("{}: best size and data for a compute", input.name),
         x_label: "training FLOPs".to_owned(),
         panels: [
-            panel("n_opt", &input.labels.axes[1], "N_{opt}"),
-            panel("d_opt", &input.labels.axes[2], "D_{opt}"),
+            panel("n_opt", &label(&input.labels.axes[1], "N"), "N_{opt}"),
+            panel("d_opt", &label(&input.labels.axes[2], "D"), "D_{opt}"),
         ],
         target: target.map(|c| (c, format!("{} FLOPs", report::power_of_ten(c, 2)))),
     };

@@ -342,21 +342,17 @@ impl Columns<'_> {
         })
     }
 
+    /// Points that came out alike may be two measurements; rows that are equal in every column are one.
     fn refuse_duplicates(&self, points: &[Point], rows: &[usize]) -> anyhow::Result<()> {
-        // Rows that are one but for their place: a cluster of one's own is no difference.
-        let plain = |point: &Point| Point {
-            cluster: if self.args.cluster.is_some() { point.cluster } else { 0 },
-            ..*point
-        };
-        let Some((first, second)) = check::duplicate(&points.iter().map(plain).collect::<Vec<_>>())
-        else {
-            return Ok(());
-        };
-        let [first, second] = [first, second].map(|at| self.table.line(rows[at]));
-        Err(bad_input(anyhow!(
-            "`{}`: line {second} repeats line {first}; remove it, or count both with --duplicates keep",
-            self.table.path().display()
-        )))
+        let pairs: Vec<_> =
+            check::repeats(points).into_iter().map(|(a, b)| (rows[a], rows[b])).collect();
+        match self.table.first_repeat(&pairs).map_err(bad_input)? {
+            None => Ok(()),
+            Some((first, second)) => Err(bad_input(anyhow!(
+                "`{}`: line {second} repeats line {first}; remove it, or count both with --duplicates keep",
+                self.table.path().display()
+            ))),
+        }
     }
 }
 

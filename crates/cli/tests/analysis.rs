@@ -322,7 +322,12 @@ fn bad_tables_are_refused_with_what_to_fix() {
         )["n_dropped"],
         1
     );
-    write("twice.csv", &format!("{body}10,0.9,x\n"));
+    write("alike.csv", &format!("{body}10,0.9,another\n"));
+    assert_eq!(
+        json(&place, &["fit", "--csv", "alike.csv", "--x", "x", "--y", "y", "--law", "m2"])["n_points"],
+        13
+    );
+    write("twice.csv", &format!("{body}10,0.9,1%\n"));
     fit("twice.csv", "y", 2, &["line 14 repeats line 2", "--duplicates keep"]);
     write("one.csv", "x,y\n5,0.1\n5,0.2\n5,0.3\n5,0.4\n");
     fit("one.csv", "y", 11, &["every point has the same x"]);

@@ -51,6 +51,29 @@ impl Table {
         let frame = source.read(&wanted.columns())?;
         wanted.table(&source, &frame, request)
     }
+
+    /// The lines of the first of `pairs` of rows that are equal in every column of the file, wanted or
+    /// not: rows that are one measurement pasted twice, not two that came out alike.
+    ///
+    /// # Errors
+    /// As those of [`Table::read`].
+    pub fn first_repeat(&self, pairs: &[(usize, usize)]) -> Result<Option<(u64, u64)>, TableError> {
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let kind = kind(&self.path)?;
+        let source = Source::open(&self.path, kind)?;
+        let frame = source.read(&source.columns)?;
+        let place = |line: u64| usize::try_from(line - kind.first_line()).unwrap_or(usize::MAX);
+        let is_equal = |&(a, b): &(u64, u64)| {
+            frame
+                .columns()
+                .iter()
+                .all(|column| column.get(place(a)).ok() == column.get(place(b)).ok())
+        };
+        let lines = pairs.iter().map(|&(a, b)| (self.lines[a], self.lines[b]));
+        Ok(lines.into_iter().find(is_equal))
+    }
 }
 
 fn kind(path: &Path) -> Result<Kind, TableError> {
