@@ -7,7 +7,7 @@ use analysis::decision;
 use analysis::isoflop::{Budget, Profile};
 use analysis::law::{Axis, Role};
 use analysis::point::x;
-use analysis::{Fit, FitOptions, Forecast, Point};
+use analysis::{Fit, FitOptions, Forecast, Point, Selection};
 use anyhow::{Context, anyhow};
 use report::{
     Approach, BacktestFigure, BacktestPanel, ContourFigure, ContourTrial, CurvePoint,
@@ -50,18 +50,29 @@ pub fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Nothing to draw.
-pub fn of_estimates(input: &Input, estimates: &[Estimate]) -> anyhow::Result<String> {
+pub fn of_estimates(
+    input: &Input,
+    estimates: &[Estimate],
+    selection: Selection,
+) -> anyhow::Result<String> {
     match (input.curves.as_slice(), estimates) {
-        ([curve], [estimate]) => of_estimate(input, curve, estimate),
+        ([curve], [estimate]) => of_estimate(input, curve, estimate, selection),
         _ => Ok(forest(input, estimates)?.svg()?),
     }
 }
 
-fn of_estimate(input: &Input, curve: &Curve, estimate: &Estimate) -> anyhow::Result<String> {
+fn of_estimate(
+    input: &Input,
+    curve: &Curve,
+    estimate: &Estimate,
+    selection: Selection,
+) -> anyhow::Result<String> {
     match estimate {
-        Estimate::Forecast(forecast) => Ok(forecast_figure(input, curve, forecast).svg()?),
+        Estimate::Forecast(forecast) => {
+            Ok(forecast_figure(input, curve, forecast, selection).svg()?)
+        }
         Estimate::Fit(fit) if fit.law.axes() == [Axis::X] => {
-            Ok(fit_figure(input, curve, fit).svg()?)
+            Ok(fit_figure(input, curve, fit, selection).svg()?)
         }
         Estimate::Fit(fit) => Ok(contours(input, curve, fit)?.svg()?),
     }
@@ -72,27 +83,34 @@ fn grid((low, high): (f64, f64), beyond: f64) -> impl Iterator<Item = f64> {
     (0..=N_CURVE).map(move |i| low * (high / low).powf(f64::from(i) / f64::from(N_CURVE)))
 }
 
-fn groups(input: &Input, curve: &Curve, value: impl Fn(f64) -> f64) -> Vec<FitGroup> {
-    let point = |point: &Point| FitPoint {
-        x: point.x[0],
-        y: point.y,
-        residual: (point.y / value(point.x[0])).ln(),
-    };
-    let fitted = match input.selection {
-        analysis::Selection::EveryPoint => curve.points.iter().map(point).collect(),
-        analysis::Selection::Frontier => {
-            let means = analysis::frontier(&analysis::seed_means(&curve.points));
-            means.iter().map(|mean| point(&Point::independent(0, x(mean.x), mean.y))).collect()
+/// The points that were fitted, and hollow those that are off the frontier.
+fn groups(curve: &Curve, selection: Selection, value: impl Fn(f64) -> f64) -> Vec<FitGroup> {
+    let fitted = |x: f64, y: f64| FitPoint { x, y, residual: (y / value(x)).ln() };
+    let group = |label: &str, hollow, points| FitGroup { label: label.to_owned(), hollow, points };
+    let means = analysis::seed_means(&curve.points);
+    match selection {
+        Selection::EveryPoint => {
+            let points = curve.points.iter().map(|point| fitted(point.x[0], point.y));
+            vec![group("measured", false, points.collect())]
         }
-    };
-    let label = match input.selection {
-        analysis::Selection::EveryPoint => "measured",
-        analysis::Selection::Frontier => "frontier, mean of seeds",
-    };
-    vec![FitGroup { label: label.to_owned(), hollow: false, points: fitted }]
+        Selection::Frontier => {
+            let frontier = analysis::frontier(&means);
+            let is_off = |mean: &&analysis::MeanPoint| !frontier.contains(mean);
+            let off =
+                |mean: &analysis::MeanPoint| FitPoint { x: mean.x, y: mean.y, residual: f64::NAN };
+            vec![
+                group(
+                    "frontier",
+                    false,
+                    frontier.iter().map(|mean| fitted(mean.x, mean.y)).collect(),
+                ),
+                group("off the frontier", true, means.iter().filter(is_off).map(off).collect()),
+            ]
+        }
+    }
 }
 
-fn fit_figure(input: &Input, curve: &Curve, fit: &Fit) -> FitFigure {
+fn fit_figure(input: &Input, curve: &Curve, fit: &Fit, selection: Selection) -> FitFigure {
     let range = fit.ranges[&input.labels.axes[0]];
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
@@ -105,7 +123,7 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit) -> FitFigure {
         x_label: label(&input.labels.axes[0], "x"),
         y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
-        groups: groups(input, curve, |at| fit.predict(x(at)).value),
+        groups: groups(curve, selection, |at| fit.predict(x(at)).value),
         fit: FitCurve {
             label: analysis::law::with_values(fit.law, &values, &["x"]),
             band_label: format!("{percent:.0}%, curve"),
@@ -134,7 +152,12 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit) -> FitFigure {
     }
 }
 
-fn forecast_figure(input: &Input, curve: &Curve, forecast: &Forecast) -> FitFigure {
+fn forecast_figure(
+    input: &Input,
+    curve: &Curve,
+    forecast: &Forecast,
+    selection: Selection,
+) -> FitFigure {
     let range = forecast.ranges[&input.labels.axes[0]];
     let point = |at| {
         let said = forecast.predict(at);
@@ -145,7 +168,7 @@ fn forecast_figure(input: &Input, curve: &Curve, forecast: &Forecast) -> FitFigu
         x_label: label(&input.labels.axes[0], "x"),
         y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
-        groups: groups(input, curve, |at| forecast.predict(at).value),
+        groups: groups(curve, selection, |at| forecast.predict(at).value),
         fit: FitCurve {
             label: "average of curves".to_owned(),
             band_label: format!("{:.0}%, measurement", 100.0 * forecast.level),

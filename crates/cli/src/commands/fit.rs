@@ -49,7 +49,7 @@ pub async fn fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     let fitted = input.curves.iter().map(|curve| args.estimate.estimate(&input, curve, &options));
     let estimates = fitted.collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(path) = &args.figure {
-        figure::write(path, &figure::of_estimates(&input, &estimates)?)?;
+        figure::write(path, &figure::of_estimates(&input, &estimates, options.selection)?)?;
     }
     print(&input, &estimates, args.format)?;
     Ok(ExitCode::from(ALL_DONE))
