@@ -33,9 +33,9 @@ pub(crate) struct Bootstrap {
     pub law: &'static dyn Law,
     pub frame: Frame,
     pub loss: Loss,
-    /// Coordinates to start from: the best fit and its rivals.
-    pub warm: Vec<Values>,
-    /// Whether cold starts are followed too: the data have other minima than these.
+    /// Coordinates of the data's own best fit.
+    pub warm: Values,
+    /// Whether cold starts are followed too: the data have other minima.
     pub is_cold: bool,
     pub seed: u64,
 }
@@ -68,7 +68,7 @@ impl Bootstrap {
 
     fn starts(&self, objective: &Objective) -> Vec<Values> {
         let cold = if self.is_cold { self.cold(objective) } else { Vec::new() };
-        self.warm.iter().cloned().chain(cold).collect()
+        std::iter::once(self.warm.clone()).chain(cold).collect()
     }
 
     fn cold(&self, objective: &Objective) -> Vec<Values> {

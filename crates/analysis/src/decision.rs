@@ -20,6 +20,15 @@ impl Estimate {
         let (low, high) = central(resampled, level).unwrap_or((f64::NAN, f64::NAN));
         Self { value, low, high }
     }
+
+    /// Without an interval.
+    pub fn bare(value: f64) -> Self {
+        Self { value, low: f64::NAN, high: f64::NAN }
+    }
+
+    pub fn interval(self) -> Option<(f64, f64)> {
+        (!self.low.is_nan() && !self.high.is_nan()).then_some((self.low, self.high))
+    }
 }
 
 /// The size and data that reach the lowest y at a compute.

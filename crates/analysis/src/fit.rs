@@ -267,7 +267,7 @@ impl Fit {
     }
 
     /// Standard deviation of ln y around the curve, with the parameters' degrees of freedom taken off.
-    fn noise(&self) -> f64 {
+    pub(crate) fn noise(&self) -> f64 {
         let (n, k) = (self.n_points as f64, self.params.len() as f64);
         self.residual_rms * (n / (n - k).max(1.0)).sqrt()
     }
@@ -395,7 +395,7 @@ fn bootstrap(
         law: objective.law,
         frame: objective.frame,
         loss: options.loss,
-        warm: vec![search.best().at.clone()],
+        warm: search.best().at.clone(),
         is_cold: search.n_at_best < search.minima.len(),
         seed: options.seed,
     };

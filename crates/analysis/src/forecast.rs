@@ -4,8 +4,8 @@
 //! coordinates and under three accounts of how points scatter around it (`noise.rs`). A third of the
 //! weight is that of the power laws with and without a floor, a third the product's, a third the
 //! plateau's, whatever the data say of them: which form is right does not show before the end, and
-//! opposite errors cancel. Within a third the data decide. What comes out is a distribution, and its centre extrapolates
-//! better than any single law: docs/design/2026-11-21-default-estimator.md.
+//! opposite errors cancel. Within a third the data decide. What comes out is a distribution, and its
+//! centre extrapolates better than any single law: docs/design/2026-11-21-default-estimator.md.
 
 mod curve;
 mod data;
@@ -19,6 +19,7 @@ pub use curve::Curve;
 use self::data::Data;
 use self::member::Member;
 use self::noise::Noise;
+use crate::decision::Estimate;
 use crate::design::{Design, Scale};
 use crate::fit::{FitError, Holdout, Labels};
 use crate::law::Axis;
@@ -85,15 +86,6 @@ pub struct MemberSummary {
     pub noise: f64,
 }
 
-/// The distribution's centre and central interval at a place, of a measurement there.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Forecasted {
-    pub x: f64,
-    pub value: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
 struct State {
     data: Data,
     noises: Vec<Noise>,
@@ -146,10 +138,11 @@ impl Forecast {
         self.state.at(x)
     }
 
-    pub fn predict(&self, x: f64) -> Forecasted {
+    /// The distribution's centre and its central interval: of a measurement, not of the curve.
+    pub fn predict(&self, x: f64) -> Estimate {
         let said = self.at(x);
         let (low, high) = said.interval(self.level);
-        Forecasted { x, value: said.centre(), low, high }
+        Estimate { value: said.centre(), low, high }
     }
 }
 

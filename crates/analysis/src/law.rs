@@ -257,7 +257,11 @@ mod tests {
                 let value = |(param, share): (&Param, f64)| match param.role {
                     Role::Ceiling => 3.0 + share,
                     Role::Floor => 0.4 * share,
-                    _ => share + 0.05,
+                    Role::Coefficient | Role::Amount | Role::Exponent | Role::Bend | Role::Turn => {
+                        share + 0.05
+                    }
+                    Role::Sharpness | Role::Shift(_) | Role::InverseShift(_) => share + 0.05,
+                    Role::Place(_) | Role::Scale(_) | Role::Repeats => share + 0.05,
                 };
                 (ALL[at], ALL[at].params().iter().zip(shares).map(value).collect())
             },

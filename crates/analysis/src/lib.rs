@@ -1,4 +1,5 @@
-//! Laws, robust fits, bootstrap intervals and frontiers: points and a seed in, a [`Fit`] out.
+//! Laws, robust fits, forecasts, best allocations and what to run next: points and a seed in, an
+//! estimate with its interval out.
 //!
 //! Pure: the same points, options and seed give the same fit, bit for bit, on any number of
 //! threads. Nothing is read, written or printed here, no row is dropped, and nothing is known of
@@ -7,11 +8,17 @@
 //! | module | one idea |
 //! |---|---|
 //! | [`law`] | what a law is; one file per law |
-//! | [`point`] | points, seed means, the frontier |
+//! | [`point`], [`check`] | points, seed means, the frontier; what is wrong with them before any fit |
 //! | [`mod@fit`], [`warning`] | the estimate and its intervals; what to doubt about it |
-//! | `search` | many starts, one answer |
-//! | `objective`, `minimise`, `start` | Huber on log residuals; its minimum; where to look for it |
-//! | `bootstrap`, `design` | whole clusters drawn again, and what the law then sees |
+//! | [`loss`], `objective` | what a residual costs, and their sum |
+//! | `search`, `start`, `minimise`, `linear` | many starts, one answer; where they are; one minimum; its algebra |
+//! | `bootstrap`, `design`, `random` | whole clusters drawn again, and what the law then sees |
+//! | `profile` | intervals without a bootstrap |
+//! | [`decision`] | answers with intervals: the compute for an error, the best size for a compute |
+//! | [`forecast`], [`mixture`] | the default estimator; what it says, as a distribution |
+//! | [`mod@backtest`] | which estimator extrapolates best |
+//! | [`mod@frontier`], [`isoflop`] | envelopes; parabolas at equal compute |
+//! | [`mod@suggest`] | what to run next |
 
 pub mod backtest;
 mod bootstrap;

@@ -83,7 +83,9 @@ pub(crate) fn solve_linear(objective: &Objective, params: &mut [f64]) {
     for (&i, solved) in linear.iter().zip(nonnegative_least_squares(&normal, &right)) {
         params[i] = match law.params()[i].role {
             Role::Coefficient => solved.max(SMALLEST_COEFFICIENT),
-            _ => solved,
+            Role::Amount | Role::Floor | Role::Ceiling | Role::Exponent | Role::Bend => solved,
+            Role::Turn | Role::Sharpness | Role::Shift(_) | Role::InverseShift(_) => solved,
+            Role::Place(_) | Role::Scale(_) | Role::Repeats => solved,
         };
     }
 }

@@ -306,7 +306,7 @@ impl Curve {
         candidates: &[Candidate],
         draw: u64,
     ) -> Self {
-        let noise = noise(fit);
+        let noise = fit.noise().max(LEAST_NOISE).powi(2);
         let mut factors = prior();
         let at = |factors: &[Row], x| combine(factors, &slopes(fit, params, x));
         for point in points {
@@ -411,12 +411,6 @@ fn dot(a: &Row, b: &Row) -> f64 {
 fn geometric(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let n = values.len() as f64;
     (values.map(f64::ln).sum::<f64>() / n).exp()
-}
-
-/// Variance of ln y around the curve, with the parameters' degrees of freedom taken off.
-fn noise(fit: &Fit) -> f64 {
-    let (n, k) = (fit.n_points as f64, fit.params.len() as f64);
-    (fit.residual_rms.powi(2) * n / (n - k).max(1.0)).max(LEAST_NOISE.powi(2))
 }
 
 #[cfg(test)]

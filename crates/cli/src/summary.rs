@@ -188,11 +188,12 @@ fn write_fits(out: &mut impl Write, analysis: &Analysis, fits: &[Fit]) -> anyhow
 fn write_forecast(out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
     let Some(forecast) = analysis.forecast() else { return Ok(()) };
     let (_, last) = forecast.ranges[X];
-    let said = forecast.predict(10.0 * last);
+    let x = 10.0 * last;
+    let said = forecast.predict(x);
     writeln!(
         out,
         "at ten times the compute, {} FLOPs: error {} [{}, {}] by the default estimator",
-        report::scientific(said.x),
+        report::scientific(x),
         report::error(said.value),
         report::error(said.low),
         report::error(said.high)

@@ -26,8 +26,8 @@ pub(super) struct Belief {
 
 /// L relative to the last ln y: in effect unknown. ln c: exponents around a half, within a factor of e.
 /// The logit of phi: the floor is anything from a quarter to three quarters of the last y; of the
-/// product, ln k: it levels off around the last x. d: the
-/// plateau ends some e-folds before the last point. ln w: over about one e-fold.
+/// product, ln k: it levels off around the last x. d: the plateau ends some e-folds before the last
+/// point. ln w: over about one e-fold.
 const BELIEFS: [Belief; MAX_COORDINATES] = [
     Belief { mean: 0.0, sd: 10.0 },
     Belief { mean: -std::f64::consts::LN_2, sd: 1.0 },

@@ -194,7 +194,7 @@ fn write_forecast(out: &mut impl Write, forecast: &Forecast) -> anyhow::Result<(
             out,
             "at {} = {}: {} [{}, {}]",
             forecast.x,
-            short(said.x),
+            short(times * last),
             short(said.value),
             short(said.low),
             short(said.high)
