@@ -97,6 +97,10 @@ impl Analysis {
         analysis::frontier(&analysis::seed_means(&self.points))
     }
 
+    fn labels(&self) -> Labels {
+        Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() }
+    }
+
     /// Fits a law to the frontier of error against training FLOPs.
     ///
     /// # Errors
@@ -106,9 +110,7 @@ impl Analysis {
         law: &'static dyn analysis::Law,
         options: &FitOptions,
     ) -> Result<Fit, FitError> {
-        let labels =
-            Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() };
-        let mut fit = analysis::fit(law, &self.points, &labels, options)?;
+        let mut fit = analysis::fit(law, &self.points, &self.labels(), options)?;
         fit.n_dropped = self.n_dropped;
         fit.warnings.extend(self.warnings.iter().cloned());
         Ok(fit)
@@ -130,11 +132,9 @@ impl Analysis {
 
     /// What the default estimator says of the frontier's continuation; `None` with too few points.
     pub fn forecast(&self) -> Option<Forecast> {
-        let labels =
-            Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() };
         let options =
             ForecastOptions { selection: Selection::Frontier, ..ForecastOptions::default() };
-        Forecast::new(&self.points, &labels, &options).ok()
+        Forecast::new(&self.points, &self.labels(), &options).ok()
     }
 
     /// Identifies what a fit was made from: its points and its options.
@@ -178,12 +178,10 @@ pub fn options() -> FitOptions {
 
 /// The law with its numbers and their intervals, for people.
 pub fn describe(fit: &Fit) -> String {
-    let params = fit.params.iter().map(|param| match param.interval {
-        Some((low, high)) => {
-            format!("{} = {} [{}, {}]", param.name, short(param.value), short(low), short(high))
-        }
-        None => format!("{} = {}", param.name, short(param.value)),
-    });
+    let params = fit
+        .params
+        .iter()
+        .map(|param| format!("{} = {}", param.name, with_interval(param.value, param.interval)));
     format!(
         "{}: {},  {}",
         fit.law.name(),
@@ -195,6 +193,14 @@ pub fn describe(fit: &Fit) -> String {
 /// The mean of the logarithms, as fits average seeds.
 pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
+/// value [low, high], or the value alone.
+pub fn with_interval(value: f64, interval: Option<(f64, f64)>) -> String {
+    match interval {
+        Some((low, high)) => format!("{} [{}, {}]", short(value), short(low), short(high)),
+        None => short(value),
+    }
 }
 
 /// Three significant digits.

@@ -15,20 +15,21 @@ use report::{
     IsoFlopFigure, Minimum, NamedLine, OptimumFigure, OptimumPanel, Prediction, Scale, Surface,
     Valley,
 };
-use serde_json::Value;
 
-use crate::analyse::short;
-use crate::commands::profiles::Approaches;
+use crate::analyse::{short, with_interval};
+use crate::commands::profiles::{APPROACHES, Approaches, Best};
 use crate::estimate::Estimate;
 use crate::exit::bad_input;
 use crate::input::{Curve, Input};
 
 /// Points along a drawn curve.
-const N_CURVE: u32 = 160;
+const N_CURVE: u32 = 161;
 /// How far beyond the data a curve is drawn, in x.
 const BEYOND: f64 = 10.0;
 /// Cells of a drawn surface, along either axis.
-const N_SURFACE: usize = 80;
+const N_SURFACE: u32 = 80;
+/// Points along the line of best splits, or of best sizes.
+const N_BEST: u32 = 20;
 const N_LEVELS: usize = 9;
 const MAX_PANELS: usize = 24;
 
@@ -78,9 +79,20 @@ fn of_estimate(
     }
 }
 
-fn grid((low, high): (f64, f64), beyond: f64) -> impl Iterator<Item = f64> {
-    let high = high * beyond;
-    (0..=N_CURVE).map(move |i| low * (high / low).powf(f64::from(i) / f64::from(N_CURVE)))
+/// `n` places from one end to the other, even in the logarithm.
+fn grid((low, high): (f64, f64), n: u32) -> impl Iterator<Item = f64> {
+    (0..n).map(move |i| low * (high / low).powf(f64::from(i) / f64::from(n - 1)))
+}
+
+/// Smallest and largest of values above 0.
+fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let wider = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    values.into_iter().fold((f64::INFINITY, 0.0), wider)
+}
+
+/// Where a fitted curve is drawn.
+fn beyond((low, high): (f64, f64)) -> impl Iterator<Item = f64> {
+    grid((low, BEYOND * high), N_CURVE)
 }
 
 /// The points that were fitted, and hollow those that are off the frontier.
@@ -114,7 +126,7 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit, selection: Selection) -> 
     let range = fit.ranges[&input.labels.axes[0]];
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
-    let said: Vec<_> = grid(range, BEYOND).map(|at| (at, fit.predict(x(at)))).collect();
+    let said: Vec<_> = beyond(range).map(|at| (at, fit.predict(x(at)))).collect();
     let floor = fit.law.params().iter().position(|param| param.role == Role::Floor);
     let floor = floor.map(|at| &fit.params[at]).filter(|floor| floor.value > 0.0);
     let percent = 100.0 * fit.level;
@@ -172,7 +184,7 @@ fn forecast_figure(
         fit: FitCurve {
             label: "average of curves".to_owned(),
             band_label: format!("{:.0}%, measurement", 100.0 * forecast.level),
-            curve: grid(range, BEYOND).map(point).collect(),
+            curve: beyond(range).map(point).collect(),
             last_measured_x: range.1,
         },
         prediction: None,
@@ -203,16 +215,9 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
         let margin = (high / low).powf(0.05);
         (low / margin, high * margin)
     });
-    let at = |range: (f64, f64), i: usize| {
-        range.0 * (range.1 / range.0).powf(i as f64 / (N_SURFACE - 1) as f64)
-    };
-    let cell = |(row, column): (usize, usize)| {
-        fit.predict([at(x_range, column), at(y_range, row), 1.0]).value
-    };
-    let cells = (0..N_SURFACE).flat_map(|row| (0..N_SURFACE).map(move |column| (row, column)));
-    let values: Vec<_> = cells.map(cell).collect();
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(0.0, f64::max);
+    let row = |y: f64| grid(x_range, N_SURFACE).map(move |x| fit.predict([x, y, 1.0]).value);
+    let values: Vec<_> = grid(y_range, N_SURFACE).flat_map(row).collect();
+    let (low, high) = range(values.iter().copied());
     let level = |i: usize| low * (high / low).powf((i + 1) as f64 / (N_LEVELS + 1) as f64);
     let (frontier, iso_flops) = best_splits(curve, fit);
     Ok(ContourFigure {
@@ -220,7 +225,7 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
         x_label: label(&input.labels.axes[0], "N"),
         y_label: label(&input.labels.axes[1], "D"),
         value_label: input.labels.y.clone(),
-        surface: Surface { x: x_range, y: y_range, columns: N_SURFACE, values },
+        surface: Surface { x: x_range, y: y_range, columns: N_SURFACE as usize, values },
         levels: (0..N_LEVELS).map(level).collect(),
         trials: curve
             .points
@@ -236,22 +241,18 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
 fn best_splits(curve: &Curve, fit: &Fit) -> (Option<NamedLine>, Vec<NamedLine>) {
     let flops_per = curve.flops_per.unwrap_or(6.0);
     let computes = curve.points.iter().map(|point| flops_per * point.x[0] * point.x[1]);
-    let (low, high) =
-        computes.fold((f64::INFINITY, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
+    let computes = range(computes);
     let best =
         |c: f64| fit.optimum(c, flops_per).ok().map(|best| (best.n_opt.value, best.d_opt.value));
-    let points: Option<Vec<_>> =
-        (0..20).map(|i| best(low * (high / low).powf(f64::from(i) / 19.0))).collect();
+    let points: Option<Vec<_>> = grid(computes, N_BEST).map(best).collect();
     let Some(points) = points else { return (None, Vec::new()) };
-    let decades = low.log10().ceil() as i32..=high.log10().floor() as i32;
-    let n_range = fit
-        .ranges
-        .values()
-        .copied()
-        .fold((f64::INFINITY, 0.0_f64), |all, (low, high)| (all.0.min(low), all.1.max(high)));
+    let decades = computes.0.log10().ceil() as i32..=computes.1.log10().floor() as i32;
+    let (low, high) = range(curve.points.iter().map(|point| point.x[0]));
     let line = |decade: i32| NamedLine {
         label: format!("10^{{{decade}}} FLOPs"),
-        points: grid(n_range, 1.0).map(|n| (n, 10_f64.powi(decade) / flops_per / n)).collect(),
+        points: grid((0.1 * low, 10.0 * high), N_CURVE)
+            .map(|n| (n, 10_f64.powi(decade) / flops_per / n))
+            .collect(),
     };
     (Some(NamedLine { label: "best split".to_owned(), points }), decades.map(line).collect())
 }
@@ -277,7 +278,7 @@ fn forest(input: &Input, estimates: &[Estimate]) -> anyhow::Result<ForestFigure>
             value: param.value,
             low,
             high,
-            numbers: format!("{} [{}, {}]", short(param.value), short(low), short(high)),
+            numbers: with_interval(param.value, param.interval),
         }
     };
     let name = fits_quantity(fits[0], exponent).name;
@@ -331,11 +332,9 @@ fn backtest_panel(
     let spots =
         |points: &[Point]| points.iter().map(|point| (point.x[0], point.y)).collect::<Vec<_>>();
     let xs = |points: &[Point]| points.iter().map(|point| point.x[0]).collect::<Vec<_>>();
-    let cut = xs(&case.train).into_iter().fold(0.0, f64::max);
-    let all: Vec<_> = xs(&case.train).into_iter().chain(xs(&case.test)).collect();
-    let low = all.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = all.iter().copied().fold(0.0, f64::max);
-    let at: Vec<_> = grid((low, high), 1.0).map(x).collect();
+    let (_, cut) = range(xs(&case.train));
+    let all = range(xs(&case.train).into_iter().chain(xs(&case.test)));
+    let at: Vec<_> = grid(all, N_CURVE).map(x).collect();
     let (mut curves, mut band) = (Vec::new(), Vec::new());
     for (i, estimator) in estimators.iter().enumerate() {
         let train = case.training();
@@ -376,7 +375,7 @@ pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Re
     let valley = |budget: &Budget| {
         let points: Vec<_> = budget.rows.iter().map(|&row| &curve.points[row]).collect();
         let minimum = budget.n_opt.zip(budget.loss_opt).map(|(n, loss)| {
-            let [low, high] = ends(n);
+            let (low, high) = (n.low, n.high);
             Minimum { x: n.value, y: loss.value, low, high, doubtful: excluded(budget) }
         });
         Valley {
@@ -399,10 +398,8 @@ pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Re
 }
 
 fn parabola(budget: &Budget, points: &[&Point]) -> Vec<(f64, f64)> {
-    let sizes = points.iter().map(|point| point.x[1]);
-    let (low, high) =
-        sizes.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
-    grid((low, high), 1.0).map(|n| (n, budget.parabola.at(n))).collect()
+    let sizes = range(points.iter().map(|point| point.x[1]));
+    grid(sizes, N_CURVE).map(|n| (n, budget.parabola.at(n))).collect()
 }
 
 /// The best size and data against compute, by each approach.
@@ -416,64 +413,74 @@ pub fn of_optimum(
 ) -> anyhow::Result<String> {
     let computes = approaches.on_frontier.iter().map(|at| at.c);
     let budgets = approaches.profile.budgets.iter().map(|budget| budget.train_flops);
-    let (low, high) = computes
-        .chain(budgets)
-        .fold((f64::INFINITY, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
-    let beyond = target.unwrap_or(high).max(high) / high;
-    let said: Vec<_> = grid((low, high), beyond).step_by(8).map(|c| approaches.at(c)).collect();
-    let said = said.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let (low, high) = range(computes.chain(budgets));
+    let drawn = (low, target.unwrap_or(high).max(high));
+    let said = grid(drawn, N_BEST).map(|c| approaches.at(c));
+    let said = said.collect::<anyhow::Result<Vec<_>>>()?;
     let at_target = target.map(|c| approaches.at(c)).transpose()?;
-    let panel = |key: &'static str, y_label: &str, symbol: &str| {
-        let approach =
-            |(kind, (name, points)): (usize, (&'static str, Vec<CurvePoint>))| Approach {
-                label: name.to_owned(),
-                kind,
-                points,
-                curve: said.iter().filter_map(|at| curve_point(at, name, key)).collect(),
-                last_measured_x: high,
-                predicted: at_target.as_ref().and_then(|at| curve_point(at, name, key)),
-            };
+    let panel = |of: What, y_label: &str, symbol: &str| {
+        let measured = measured(approaches, of);
+        let approach = |(kind, points): (usize, Vec<CurvePoint>)| Approach {
+            label: APPROACHES[kind].to_owned(),
+            kind,
+            points,
+            curve: said.iter().filter_map(|at| of.best(at, kind)).collect(),
+            last_measured_x: high,
+            predicted: at_target.as_ref().and_then(|at| of.best(at, kind)),
+        };
         OptimumPanel {
             y_label: y_label.to_owned(),
             heading: format!("{symbol} by approach"),
-            approaches: measured(approaches, key).into_iter().enumerate().map(approach).collect(),
+            approaches: measured.into_iter().enumerate().map(approach).collect(),
         }
     };
     let figure = OptimumFigure {
         title: format!("{}: best size and data for a compute", input.name),
         x_label: "training FLOPs".to_owned(),
         panels: [
-            panel("n_opt", &label(&input.labels.axes[1], "N"), "N_{opt}"),
-            panel("d_opt", &label(&input.labels.axes[2], "D"), "D_{opt}"),
+            panel(What::Size, &label(&input.labels.axes[1], "N"), "N_{opt}"),
+            panel(What::Data, &label(&input.labels.axes[2], "D"), "D_{opt}"),
         ],
         target: target.map(|c| (c, format!("{} FLOPs", report::power_of_ten(c, 2)))),
     };
     Ok(figure.svg()?)
 }
 
-fn curve_point(at: &Value, approach: &str, key: &str) -> Option<CurvePoint> {
-    let estimate = &at[approach][key];
-    let end = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);
-    let y = estimate["value"].as_f64()?;
-    Some(CurvePoint { x: at["train_flops"].as_f64()?, y, low: end("low"), high: end("high") })
+/// What an optimum's panel shows.
+#[derive(Clone, Copy)]
+enum What {
+    Size,
+    Data,
 }
 
-/// The points that each approach goes through, by its name; the parametric law has none.
-fn measured(approaches: &Approaches, key: &str) -> [(&'static str, Vec<CurvePoint>); 3] {
-    let is_n = key == "n_opt";
-    let bare = |x: f64, y: f64| CurvePoint { x, y, low: f64::NAN, high: f64::NAN };
-    let on_frontier = &approaches.on_frontier;
-    let frontier = on_frontier.iter().map(|at| bare(at.c, if is_n { at.n } else { at.d }));
+impl What {
+    fn of<T>(self, n: T, d: T) -> T {
+        match self {
+            Self::Size => n,
+            Self::Data => d,
+        }
+    }
+
+    fn best(self, at: &Best, approach: usize) -> Option<CurvePoint> {
+        let split = at.splits()[approach]?;
+        Some(curve_point(at.train_flops, self.of(split.n_opt, split.d_opt)))
+    }
+}
+
+fn curve_point(x: f64, estimate: decision::Estimate) -> CurvePoint {
+    let decision::Estimate { value, low, high } = estimate;
+    CurvePoint { x, y: value, low, high }
+}
+
+/// The points that each approach goes through, in the order of [`APPROACHES`]; the parametric
+/// law has none.
+fn measured(approaches: &Approaches, what: What) -> [Vec<CurvePoint>; 3] {
+    let on_frontier = approaches.on_frontier.iter();
+    let frontier =
+        on_frontier.map(|at| curve_point(at.c, decision::Estimate::bare(what.of(at.n, at.d))));
     let minimum = |budget: &Budget| {
-        let at = if is_n { budget.n_opt? } else { budget.d_opt? };
-        let [low, high] = ends(at);
-        Some(CurvePoint { x: budget.train_flops, y: at.value, low, high })
+        Some(curve_point(budget.train_flops, what.of(budget.n_opt, budget.d_opt)?))
     };
     let minima = approaches.profile.budgets.iter().filter_map(minimum);
-    [("frontier", frontier.collect()), ("isoflop", minima.collect()), ("parametric", Vec::new())]
-}
-
-/// NaN where there is no interval.
-fn ends(estimate: decision::Estimate) -> [f64; 2] {
-    [estimate.low, estimate.high]
+    [frontier.collect(), minima.collect(), Vec::new()]
 }

@@ -6,6 +6,7 @@ use report::Column;
 use serde_json::{Map, Value};
 
 use crate::exit::bad_input;
+use crate::input::Curve;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -15,6 +16,29 @@ pub enum Format {
     Json,
     /// Comma-separated values with a header
     Csv,
+}
+
+/// One value as JSON, on lines of its own.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(value)?)?;
+    Ok(())
+}
+
+/// An object by curve: by itself where nothing was grouped, otherwise in an array, with its group.
+pub fn print_objects(curves: &[Curve], mut objects: Vec<Value>) -> anyhow::Result<()> {
+    if let ([curve], [object]) = (curves, objects.as_slice())
+        && curve.group.is_empty()
+    {
+        return print_json(object);
+    }
+    for (curve, object) in curves.iter().zip(&mut objects) {
+        object["group"] = curve
+            .group
+            .iter()
+            .map(|(column, cell)| (column.clone(), Value::from(cell.clone())))
+            .collect();
+    }
+    print_json(&objects)
 }
 
 /// Rows of named columns.
@@ -62,7 +86,7 @@ impl Rows {
         self.columns.iter().enumerate().find(repeats).map(|(_, name)| name.as_str())
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let object = |row: &Vec<Value>| {
             Value::Object(
                 self.columns.iter().cloned().zip(row.iter().cloned()).collect::<Map<_, _>>(),

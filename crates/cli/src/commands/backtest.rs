@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::figure;
 use crate::input::{Curve, InputArgs};
-use crate::output::{Format, Rows};
+use crate::output::{Format, Rows, print_json};
 
 /// Score estimators by how well they extrapolate: fit a curve's smaller x, compare at its larger ones
 ///
@@ -119,9 +119,7 @@ impl BacktestArgs {
 
 fn print(result: &Backtest, format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
-        use std::io::Write;
-        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(result)?)?;
-        return Ok(());
+        return print_json(result);
     }
     let columns = [
         "estimator",

@@ -4,15 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use analysis::forecast::MemberSummary;
 use analysis::{Fit, Forecast};
 use serde_json::{Value, json};
 
-use crate::analyse::{describe, short};
+use crate::analyse::{describe, short, with_interval};
 use crate::estimate::{Estimate, EstimateArgs};
 use crate::exit::ALL_DONE;
 use crate::figure;
 use crate::input::{Curve, Input, InputArgs};
-use crate::output::{Format, Rows};
+use crate::output::{Format, Rows, print_objects};
 
 /// Fit a law to a sweep's frontier, or to columns of a CSV or parquet file
 ///
@@ -59,9 +60,8 @@ fn print(input: &Input, estimates: &[Estimate], format: Format) -> anyhow::Resul
     let all = || input.curves.iter().zip(estimates);
     match format {
         Format::Json => {
-            let objects = all().map(|(curve, estimate)| object(curve, estimate));
-            let objects = objects.collect::<Result<Vec<_>, _>>()?;
-            print_json(&input.curves, objects)
+            let objects = estimates.iter().map(Estimate::json);
+            print_objects(&input.curves, objects.collect::<Result<_, _>>()?)
         }
         Format::Csv => {
             let columns = ["group", "law", "param", "value", "low", "high"].map(str::to_owned);
@@ -72,66 +72,26 @@ fn print(input: &Input, estimates: &[Estimate], format: Format) -> anyhow::Resul
     }
 }
 
-/// One object where nothing was grouped, otherwise an array.
-pub fn print_json(curves: &[Curve], mut objects: Vec<Value>) -> anyhow::Result<()> {
-    let is_one = curves.len() == 1 && curves[0].group.is_empty();
-    let value = if is_one { objects.remove(0) } else { Value::Array(objects) };
-    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&value)?)?;
-    Ok(())
-}
-
-fn object(curve: &Curve, estimate: &Estimate) -> serde_json::Result<Value> {
-    let mut object = estimate.json()?;
-    if !curve.group.is_empty() {
-        object["group"] = group_json(curve);
-    }
-    Ok(object)
-}
-
-pub fn group_json(curve: &Curve) -> Value {
-    curve.group.iter().map(|(column, cell)| (column.clone(), json!(cell))).collect()
-}
-
 fn rows(curve: &Curve, estimate: &Estimate) -> Vec<Vec<Value>> {
-    let name = curve.name();
+    let row = |law: &str, param: &str, value: f64, interval: Option<(f64, f64)>| {
+        let (low, high) = interval.unzip();
+        vec![json!(curve.name()), json!(law), json!(param), json!(value), json!(low), json!(high)]
+    };
     match estimate {
         Estimate::Fit(fit) => {
-            let row = |param: &analysis::fit::ParamEstimate| {
-                let (low, high) = param.interval.unzip();
-                vec![
-                    name.clone().into(),
-                    fit.law.name().into(),
-                    param.name.into(),
-                    param.value.into(),
-                    low.into(),
-                    high.into(),
-                ]
-            };
-            fit.params.iter().chain(&fit.derived).map(row).collect()
+            let params = fit.params.iter().chain(&fit.derived);
+            params.map(|p| row(fit.law.name(), p.name, p.value, p.interval)).collect()
         }
         Estimate::Forecast(forecast) => {
-            let row = |param: &'static str, value: f64| {
-                let none = Value::Null;
-                vec![
-                    name.clone().into(),
-                    forecast.law.into(),
-                    param.into(),
-                    value.into(),
-                    none.clone(),
-                    none,
-                ]
+            let of = |member: &MemberSummary| {
+                let named = [
+                    ("weight", member.weight),
+                    ("exponent", member.exponent),
+                    ("floor", member.floor),
+                ];
+                named.map(|(param, value)| row(forecast.law, param, value, None))
             };
-            forecast
-                .members
-                .iter()
-                .flat_map(|member| {
-                    [
-                        row("weight", member.weight),
-                        row("exponent", member.exponent),
-                        row("floor", member.floor),
-                    ]
-                })
-                .collect()
+            forecast.members.iter().flat_map(of).collect()
         }
     }
 }
@@ -154,9 +114,7 @@ fn print_one(input: &Input, curve: &Curve, estimate: &Estimate) -> anyhow::Resul
 fn write_fit(out: &mut impl Write, input: &Input, fit: &Fit) -> anyhow::Result<()> {
     writeln!(out, "{}", describe(fit))?;
     for param in &fit.derived {
-        let interval =
-            param.interval.map(|(low, high)| format!(" [{}, {}]", short(low), short(high)));
-        writeln!(out, "{} = {}{}", param.name, short(param.value), interval.unwrap_or_default())?;
+        writeln!(out, "{} = {}", param.name, with_interval(param.value, param.interval))?;
     }
     for param in &fit.params {
         if let Some((low, high)) = param.profile {
@@ -189,16 +147,10 @@ fn write_forecast(out: &mut impl Write, forecast: &Forecast) -> anyhow::Result<(
     )?;
     let (_, last) = forecast.ranges[&forecast.x];
     for times in [1.0, 2.0, 10.0] {
-        let said = forecast.predict(times * last);
-        writeln!(
-            out,
-            "at {} = {}: {} [{}, {}]",
-            forecast.x,
-            short(times * last),
-            short(said.value),
-            short(said.low),
-            short(said.high)
-        )?;
+        let x = times * last;
+        let said = forecast.predict(x);
+        let shown = with_interval(said.value, said.interval());
+        writeln!(out, "at {} = {}: {shown}", forecast.x, short(x))?;
     }
     if let Some(held) = &forecast.holdout {
         writeln!(out, "held-out largest {}: rmse {:.2}%", held.n, 100.0 * held.rmse_log)?;

@@ -8,10 +8,9 @@ use analysis::frontier::Envelope;
 use analysis::law::Axis;
 use serde_json::{Value, json};
 
-use crate::commands::fit::{group_json, print_json};
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::input::{Curve, InputArgs};
-use crate::output::{Format, Rows};
+use crate::output::{Format, Rows, print_objects};
 
 /// List the points that no other beats at their compute
 ///
@@ -64,7 +63,6 @@ pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
         let name = curve.name();
         rows.extend(best.iter().map(|(x, y)| vec![json!(name), json!(x), json!(y)]));
         objects.push(json!({
-            "group": group_json(curve),
             "envelope": format!("{:?}", args.envelope.of(args.per_decade)),
             "n_points": points.len(),
             "n_dropped": curve.n_dropped,
@@ -72,7 +70,7 @@ pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
         }));
     }
     match args.format {
-        Format::Json => print_json(&input.curves, objects)?,
+        Format::Json => print_objects(&input.curves, objects)?,
         Format::Csv | Format::Table => {
             let columns = ["group", input.labels.axes[0].as_str(), input.labels.y.as_str()];
             let (n, all) =

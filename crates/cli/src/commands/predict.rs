@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use analysis::Fit;
 use analysis::law::{Axis, Xs};
 use analysis::point::x;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::analyse::short;
-use crate::commands::fit::{group_json, print_json};
 use crate::estimate::{Estimate, EstimateArgs};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::input::{Curve, Input, InputArgs};
-use crate::output::{Format, Rows};
+use crate::output::{Format, Rows, print_objects};
 
 /// Predict the error at a compute never run, with an interval
 ///
@@ -71,9 +70,8 @@ pub async fn predict(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         Format::Json => {
-            let objects =
-                input.curves.iter().zip(answers).map(|(curve, answer)| answer.json(&input, curve));
-            print_json(&input.curves, objects.collect())?;
+            let objects = answers.into_iter().map(|answer| answer.json(&input));
+            print_objects(&input.curves, objects.collect())?;
         }
         Format::Csv | Format::Table => print_rows(&input, &answers, args.format)?,
     }
@@ -89,15 +87,12 @@ struct Answer {
 }
 
 impl Answer {
-    fn json(self, input: &Input, curve: &Curve) -> Value {
+    fn json(self, input: &Input) -> Value {
         let Self { law, level, predictions, warnings } = self;
-        let mut object = json!({
-            "law": law, "y": input.labels.y, "level": level, "predictions": predictions, "warnings": warnings,
-        });
-        if !curve.group.is_empty() {
-            object["group"] = group_json(curve);
-        }
-        object
+        let y = &input.labels.y;
+        json!({
+            "law": law, "y": y, "level": level, "predictions": predictions, "warnings": warnings,
+        })
     }
 }
 
@@ -179,39 +174,28 @@ fn prediction(place: &[(&String, f64)], [value, low, high]: [f64; 3]) -> Value {
     object
 }
 
-/// Nested estimates as value [low, high] columns of their own.
+/// A row per prediction, with every column that one of them has.
 fn print_rows(input: &Input, answers: &[Answer], format: Format) -> anyhow::Result<()> {
-    let mut columns = Vec::new();
-    let flat: Vec<_> = input
-        .curves
-        .iter()
-        .zip(answers)
-        .flat_map(|(curve, answer)| {
-            answer.predictions.iter().map(move |value| (curve, answer, value))
-        })
-        .map(|(curve, answer, value)| {
-            let mut row = serde_json::Map::new();
-            curve.group.iter().for_each(|(column, cell)| {
-                row.insert(column.clone(), json!(cell));
-            });
-            row.insert("law".into(), json!(answer.law));
-            flatten(value, &mut row);
-            row
-        })
+    let row = |curve: &Curve, answer: &Answer, prediction: &Value| -> Map<String, Value> {
+        let group = curve.group.iter().map(|(column, cell)| (column.clone(), json!(cell)));
+        let law = ("law".to_owned(), json!(answer.law));
+        group.chain([law]).chain(flattened(prediction, format)).collect()
+    };
+    let answered = input.curves.iter().zip(answers);
+    let flat: Vec<_> = answered
+        .flat_map(|(curve, answer)| answer.predictions.iter().map(move |p| row(curve, answer, p)))
         .collect();
-    for row in &flat {
-        for name in row.keys() {
-            if !columns.contains(name) {
-                columns.push(name.clone());
-            }
+    let mut columns: Vec<String> = Vec::new();
+    for name in flat.iter().flat_map(Map::keys) {
+        if !columns.contains(name) {
+            columns.push(name.clone());
         }
     }
-    let cell = |row: &serde_json::Map<String, Value>, name: &String| {
-        row.get(name).cloned().unwrap_or(Value::Null)
+    let cells = |row: &Map<String, Value>| {
+        columns.iter().map(|name| row.get(name).cloned().unwrap_or(Value::Null)).collect()
     };
-    let rows =
-        flat.iter().map(|row| columns.iter().map(|name| cell(row, name)).collect()).collect();
-    Rows::new(columns, rows).print(format)?;
+    let rows = flat.iter().map(cells).collect();
+    Rows::new(columns.clone(), rows).print(format)?;
     if format == Format::Table {
         let mut out = std::io::stdout().lock();
         for warning in answers.iter().flat_map(|answer| answer.warnings.as_array()).flatten() {
@@ -221,22 +205,20 @@ fn print_rows(input: &Input, answers: &[Answer], format: Format) -> anyhow::Resu
     Ok(())
 }
 
-fn flatten(value: &Value, row: &mut serde_json::Map<String, Value>) {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        match value.get("value") {
-            None => {
-                row.insert(name.clone(), value.clone());
-            }
-            Some(best) => {
-                let number = |value: &Value| value.as_f64().map_or("none".to_owned(), short);
-                let text = format!(
-                    "{} [{}, {}]",
-                    number(best),
-                    number(&value["low"]),
-                    number(&value["high"])
-                );
-                row.insert(name.clone(), json!(text));
-            }
+/// Estimates within a prediction: for people value [low, high], for programs a column each.
+fn flattened(prediction: &Value, format: Format) -> Vec<(String, Value)> {
+    let entry = |(name, value): (&String, &Value)| match value.get("value") {
+        None => vec![(name.clone(), value.clone())],
+        Some(best) if format == Format::Table => {
+            let number = |value: &Value| value.as_f64().map_or("none".to_owned(), short);
+            let [best, low, high] = [best, &value["low"], &value["high"]].map(number);
+            vec![(name.clone(), json!(format!("{best} [{low}, {high}]")))]
         }
-    }
+        Some(best) => vec![
+            (name.clone(), best.clone()),
+            (format!("{name}_low"), value["low"].clone()),
+            (format!("{name}_high"), value["high"].clone()),
+        ],
+    };
+    prediction.as_object().into_iter().flatten().flat_map(entry).collect()
 }

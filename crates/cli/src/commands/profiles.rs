@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use analysis::frontier::{Allocated, Allocation, Envelope, allocation};
-use analysis::isoflop::{Budgets, Profile, ProfileOptions, Trial, profile};
+use analysis::isoflop::{Budget, Budgets, Profile, ProfileOptions, Trial, profile};
 use analysis::law::{Axis, Chinchilla};
-use analysis::{Fit, FitOptions, Labels, Point, fit};
+use analysis::{Estimate, Fit, FitOptions, Labels, Optimum, Point, fit};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use crate::analyse::short;
-use crate::commands::fit::{group_json, print_json};
+use crate::analyse::{short, with_interval};
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::figure;
 use crate::input::{Curve, Input, InputArgs};
-use crate::output::Format;
+use crate::output::{Format, Rows, print_objects};
 
 /// Find the best size and data at each compute: IsoFLOP parabolas, the frontier, a parametric law
 ///
@@ -65,6 +64,8 @@ pub struct ProfilesArgs {
     format: Format,
 }
 
+pub const APPROACHES: [&str; 3] = ["frontier", "isoflop", "parametric"];
+
 /// The three approaches, as far as the points allow each.
 pub struct Approaches {
     pub frontier: Option<Allocation>,
@@ -76,6 +77,24 @@ pub struct Approaches {
     pub flops_per: f64,
 }
 
+/// The best size and data for a compute, by approach; `None` where an approach does not say.
+#[derive(serde::Serialize)]
+pub struct Best {
+    pub train_flops: f64,
+    frontier: Option<Split>,
+    isoflop: Option<Split>,
+    parametric: Option<Split>,
+}
+
+#[derive(Clone, Copy, serde::Serialize)]
+pub struct Split {
+    pub n_opt: Estimate,
+    pub d_opt: Estimate,
+    /// What is reached with them, where the approach predicts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<Estimate>,
+}
+
 pub async fn profiles(args: &ProfilesArgs) -> anyhow::Result<ExitCode> {
     if let Some(bad) =
         args.target.iter().chain(&args.budget).find(|c| !(c.is_finite() && **c > 0.0))
@@ -85,27 +104,19 @@ pub async fn profiles(args: &ProfilesArgs) -> anyhow::Result<ExitCode> {
     let input = args.input.read(&[Axis::X, Axis::N, Axis::D], &[]).await?;
     let approaches = input.curves.iter().map(|curve| args.approaches(&input, curve));
     let approaches = approaches.collect::<anyhow::Result<Vec<_>>>()?;
-    for (path, is_optimum) in [(&args.figure, false), (&args.optimum_figure, true)] {
-        let Some(path) = path else { continue };
-        if approaches.len() != 1 {
-            return Err(bad_input(anyhow!("a figure shows one curve; choose it with --where")));
-        }
-        let svg = match is_optimum {
-            false => figure::of_profile(&input, &input.curves[0], &approaches[0].profile)?,
-            true => figure::of_optimum(&input, &approaches[0], args.target.first().copied())?,
-        };
-        figure::write(path, &svg)?;
-    }
-    let all = input.curves.iter().zip(&approaches);
+    args.draw(&input, &approaches)?;
+    let all = || input.curves.iter().zip(&approaches);
     match args.format {
         Format::Json => {
-            let objects = all.map(|(curve, approaches)| args.json(curve, approaches));
-            print_json(&input.curves, objects.collect::<anyhow::Result<_>>()?)?;
+            let objects = approaches.iter().map(|approaches| args.json(approaches));
+            print_objects(&input.curves, objects.collect::<anyhow::Result<_>>()?)?;
         }
-        Format::Csv | Format::Table => {
-            for (curve, approaches) in all {
-                args.print(curve, approaches)?;
-            }
+        Format::Csv => {
+            let rows = all().flat_map(|(curve, approaches)| rows(curve, &approaches.profile));
+            Rows::new(COLUMNS.map(str::to_owned).into(), rows.collect()).print(Format::Csv)?;
+        }
+        Format::Table => {
+            all().try_for_each(|(curve, approaches)| args.print(curve, approaches))?;
         }
     }
     Ok(ExitCode::from(ALL_DONE))
@@ -167,13 +178,29 @@ impl ProfilesArgs {
         fit(&Chinchilla, &points, &labels, &options).ok()
     }
 
-    fn json(&self, curve: &Curve, approaches: &Approaches) -> anyhow::Result<Value> {
+    fn draw(&self, input: &Input, approaches: &[Approaches]) -> anyhow::Result<()> {
+        if self.figure.is_none() && self.optimum_figure.is_none() {
+            return Ok(());
+        }
+        let ([curve], [approaches]) = (input.curves.as_slice(), approaches) else {
+            return Err(bad_input(anyhow!("a figure shows one curve; choose it with --where")));
+        };
+        if let Some(path) = &self.figure {
+            figure::write(path, &figure::of_profile(input, curve, &approaches.profile)?)?;
+        }
+        if let Some(path) = &self.optimum_figure {
+            let target = self.target.first().copied();
+            figure::write(path, &figure::of_optimum(input, approaches, target)?)?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, approaches: &Approaches) -> anyhow::Result<Value> {
         let targets = self.target.iter().map(|&target| approaches.at(target));
         Ok(json!({
-            "group": group_json(curve),
-            "profile": serde_json::to_value(&approaches.profile)?,
-            "frontier": serde_json::to_value(approaches.frontier)?,
-            "parametric": serde_json::to_value(&approaches.parametric)?,
+            "profile": approaches.profile,
+            "frontier": approaches.frontier,
+            "parametric": approaches.parametric,
             "targets": targets.collect::<anyhow::Result<Vec<_>>>()?,
         }))
     }
@@ -185,15 +212,14 @@ impl ProfilesArgs {
         }
         let Profile { budgets, left_over, excluded, warnings, .. } = &approaches.profile;
         for budget in budgets {
-            let best =
-                |estimate: Option<Value>| estimate.map_or("no minimum".to_owned(), |at| shown(&at));
+            let best = |estimate: Option<Estimate>| estimate.map_or("no minimum".to_owned(), shown);
             writeln!(
                 out,
                 "{} FLOPs, {} sizes: best N {}, D {}",
                 report::scientific(budget.train_flops),
                 budget.n_sizes,
-                best(serde_json::to_value(budget.n_opt).ok().filter(|value| !value.is_null())),
-                best(serde_json::to_value(budget.d_opt).ok().filter(|value| !value.is_null())),
+                best(budget.n_opt),
+                best(budget.d_opt),
             )?;
             for warning in &budget.warnings {
                 writeln!(out, "  warning: {}", warning.message)?;
@@ -208,16 +234,15 @@ impl ProfilesArgs {
         for warning in warnings {
             writeln!(out, "warning: {}", warning.message)?;
         }
-        for (name, exponent) in approaches.exponents()? {
+        for (name, exponent) in approaches.exponents() {
             writeln!(out, "N_opt ~ C^a by {name}: a = {exponent}")?;
         }
         for &target in &self.target {
             let at = approaches.at(target)?;
             writeln!(out, "at {} FLOPs:", report::scientific(target))?;
-            for name in ["frontier", "isoflop", "parametric"] {
-                if !at[name].is_null() {
-                    let [n, d] = ["n_opt", "d_opt"].map(|key| shown(&at[name][key]));
-                    writeln!(out, "  {name}: N {n}, D {d}")?;
+            for (name, split) in APPROACHES.iter().zip(at.splits()) {
+                if let Some(Split { n_opt, d_opt, .. }) = split {
+                    writeln!(out, "  {name}: N {}, D {}", shown(n_opt), shown(d_opt))?;
                 }
             }
         }
@@ -227,48 +252,71 @@ impl ProfilesArgs {
 
 impl Approaches {
     /// The exponents of the best size, by the name of their approach.
-    fn exponents(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut exponents = Vec::new();
-        if let Some(frontier) = &self.frontier {
-            exponents.push(("the frontier", short(frontier.n_opt.exponent)));
-        }
-        if let Some(scaling) = &self.profile.scaling {
-            let exponent = serde_json::to_value(scaling.n_opt.exponent)?;
-            exponents.push(("IsoFLOP parabolas", shown(&exponent)));
-        }
-        if let Some(fit) = &self.parametric {
-            let derived = &fit.derived[0];
-            let (low, high) = derived.interval.unwrap_or((f64::NAN, f64::NAN));
-            exponents.push((
-                "Chinchilla's law",
-                format!("{} [{}, {}]", short(derived.value), short(low), short(high)),
-            ));
-        }
-        Ok(exponents)
+    fn exponents(&self) -> Vec<(&'static str, String)> {
+        let frontier = self.frontier.map(|by| short(by.n_opt.exponent));
+        let isoflop = self.profile.scaling.as_ref().map(|by| shown(by.n_opt.exponent));
+        let derived = self.parametric.as_ref().map(|fit| &fit.derived[0]);
+        let parametric = derived.map(|param| with_interval(param.value, param.interval));
+        let names = ["the frontier", "IsoFLOP parabolas", "Chinchilla's law"];
+        let exponents = names.into_iter().zip([frontier, isoflop, parametric]);
+        exponents.filter_map(|(name, exponent)| Some((name, exponent?))).collect()
     }
 
-    /// The best size and data at a compute, by approach; null where an approach does not say.
-    pub fn at(&self, compute: f64) -> anyhow::Result<Value> {
-        let frontier = self.frontier.map(|by| {
-            json!({"n_opt": {"value": by.n_opt.at(compute)}, "d_opt": {"value": by.d_opt.at(compute)}})
+    pub fn at(&self, compute: f64) -> anyhow::Result<Best> {
+        let frontier = self.frontier.map(|by| Split {
+            n_opt: Estimate::bare(by.n_opt.at(compute)),
+            d_opt: Estimate::bare(by.d_opt.at(compute)),
+            y: None,
         });
-        let isoflop = self.profile.scaling.as_ref().and_then(|by| by.at(compute).ok());
+        let isoflop = self.profile.scaling.as_ref().map(|by| by.at(compute));
+        let isoflop = isoflop.transpose().map_err(bad_input)?;
         let parametric = self.parametric.as_ref().map(|fit| fit.optimum(compute, self.flops_per));
-        Ok(json!({
-            "train_flops": compute,
-            "frontier": frontier,
-            "isoflop": serde_json::to_value(isoflop)?,
-            "parametric": serde_json::to_value(parametric.transpose().map_err(bad_input)?)?,
-        }))
+        let parametric = parametric.transpose().map_err(bad_input)?;
+        Ok(Best {
+            train_flops: compute,
+            frontier,
+            isoflop: isoflop.map(|at| Split { n_opt: at.n_opt, d_opt: at.d_opt, y: None }),
+            parametric: parametric.map(|Optimum { n_opt, d_opt, y, .. }| Split {
+                n_opt,
+                d_opt,
+                y: Some(y),
+            }),
+        })
     }
 }
 
-/// value [low, high]
-fn shown(estimate: &Value) -> String {
-    let number = |key: &str| estimate[key].as_f64().map(short);
-    let value = number("value").unwrap_or_default();
-    match (number("low"), number("high")) {
-        (Some(low), Some(high)) => format!("{value} [{low}, {high}]"),
-        _ => value,
+impl Best {
+    /// In the order of [`APPROACHES`].
+    pub fn splits(&self) -> [Option<Split>; 3] {
+        [self.frontier, self.isoflop, self.parametric]
     }
+}
+
+const COLUMNS: [&str; 9] = [
+    "group",
+    "train_flops",
+    "n_sizes",
+    "n_opt",
+    "n_opt_low",
+    "n_opt_high",
+    "d_opt",
+    "d_opt_low",
+    "d_opt_high",
+];
+
+/// A row per budget, empty where it has no minimum.
+fn rows(curve: &Curve, profile: &Profile) -> Vec<Vec<Value>> {
+    let cells = |estimate: Option<Estimate>| {
+        let ends = estimate.and_then(Estimate::interval).unzip();
+        [json!(estimate.map(|estimate| estimate.value)), json!(ends.0), json!(ends.1)]
+    };
+    let row = |budget: &Budget| {
+        let place = [json!(curve.name()), json!(budget.train_flops), json!(budget.n_sizes)];
+        [place, cells(budget.n_opt), cells(budget.d_opt)].concat()
+    };
+    profile.budgets.iter().map(row).collect()
+}
+
+fn shown(estimate: Estimate) -> String {
+    with_interval(estimate.value, estimate.interval())
 }

@@ -1,12 +1,12 @@
 //! `isoflop suggest`: which trials to run next, so that a prediction becomes sharper.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use analysis::law::{Axis, Law};
-use analysis::suggest::{Candidate, Suggestion, optimal_split, suggest as choose};
+use analysis::suggest::{Candidate, Pick, Suggestion, optimal_split, suggest as choose};
 use analysis::{Fit, FitOptions, Point, fit};
 use anyhow::{Context, anyhow};
 use clap::builder::PossibleValuesParser;
@@ -18,7 +18,7 @@ use store::{TrialResult, TrialState};
 use crate::estimate::coded;
 use crate::exit::{ALL_DONE, bad_input};
 use crate::input::InputArgs;
-use crate::output::Format;
+use crate::output::{Format, Rows, print_json};
 use crate::stored::StoredSweepArgs;
 
 /// Choose the trials that narrow a prediction most for the compute they cost
@@ -71,6 +71,9 @@ pub struct SuggestArgs {
 
 /// How often the longest length may be doubled.
 const MAX_DOUBLINGS: u32 = 12;
+/// Trials that cost more than so many budgets are no candidates: a trunk that is trained already pays
+/// for a part of a trial, not for most of it.
+const MAX_BUDGETS: f64 = 4.0;
 
 pub async fn suggest(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
     for (name, flops) in
@@ -120,27 +123,11 @@ impl SuggestArgs {
         Ok((curve.points, flops_per, fit))
     }
 
-    fn print(
-        &self,
-        pool: &Pool,
-        chosen: &Suggestion,
-        path: &std::path::Path,
-    ) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        let picks = chosen.picks.iter().map(|pick| {
-            let trial = &pool.trials[pick.index];
-            json!({
-                "trial_id": trial.id().to_string(),
-                "shape": shape_name(trial),
-                "unique_examples": trial.recipe.unique_examples,
-                "examples_seen": trial.examples_seen(),
-                "flops": pick.flops,
-                "width_before": pick.width_before,
-                "width_after": pick.width_after,
-            })
-        });
-        if self.format != Format::Table {
-            let object = json!({
+    fn print(&self, pool: &Pool, chosen: &Suggestion, path: &Path) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => self.describe(pool, chosen, path),
+            Format::Csv => pool.rows(chosen).print(Format::Csv),
+            Format::Json => print_json(&json!({
                 "target_flops": self.target_flops,
                 "budget_flops": self.budget_flops,
                 "law": self.law,
@@ -150,9 +137,15 @@ impl SuggestArgs {
                 "width_before": chosen.width_before,
                 "width_after": chosen.width_after,
                 "sweep_file": path,
-                "picks": picks.collect::<Vec<_>>(),
-            });
-            writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
+                "picks": pool.rows(chosen).json(),
+            })),
+        }
+    }
+
+    fn describe(&self, pool: &Pool, chosen: &Suggestion, path: &Path) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if chosen.picks.is_empty() {
+            writeln!(out, "no candidate of {} narrows the interval", pool.trials.len())?;
             return Ok(());
         }
         for pick in &chosen.picks {
@@ -167,10 +160,6 @@ impl SuggestArgs {
                 100.0 * pick.width_before,
                 100.0 * pick.width_after
             )?;
-        }
-        if chosen.picks.is_empty() {
-            writeln!(out, "no candidate of {} narrows the interval", pool.trials.len())?;
-            return Ok(());
         }
         writeln!(
             out,
@@ -216,7 +205,7 @@ impl Pool {
                 let trained = pool.trained.entry(root).or_default();
                 *trained = trunk.max(*trained);
             }
-            let is_affordable = trial.spec.train_flops() <= 4.0 * budget;
+            let is_affordable = trial.spec.train_flops() <= MAX_BUDGETS * budget;
             if !measured.contains(&trial.id) && is_affordable {
                 pool.trials.push(trial.spec.clone());
                 pool.roots.push(root);
@@ -249,6 +238,32 @@ impl Pool {
         self.trials.iter().enumerate().map(candidate).collect()
     }
 
+    /// A row per pick.
+    fn rows(&self, chosen: &Suggestion) -> Rows {
+        let columns = [
+            "trial_id",
+            "shape",
+            "unique_examples",
+            "examples_seen",
+            "flops",
+            "width_before",
+            "width_after",
+        ];
+        let row = |pick: &Pick| {
+            let trial = &self.trials[pick.index];
+            vec![
+                json!(trial.id().to_string()),
+                json!(shape_name(trial)),
+                json!(trial.recipe.unique_examples),
+                json!(trial.examples_seen()),
+                json!(pick.flops),
+                json!(pick.width_before),
+                json!(pick.width_after),
+            ]
+        };
+        Rows::new(columns.map(str::to_owned).into(), chosen.picks.iter().map(row).collect())
+    }
+
     /// The sweep's file with a part for each shape and data size that is chosen.
     fn extended(&self, sweep: &SweepSpec, chosen: &Suggestion) -> anyhow::Result<String> {
         let mut parts: BTreeMap<(String, u64, u64), Vec<u64>> = BTreeMap::new();
@@ -266,8 +281,7 @@ impl Pool {
         }
         let extended = SweepSpec::parse("the suggested sweep", &text, &[])?;
         let known: HashSet<_> = extended.trials.iter().map(TrialSpec::id).collect();
-        let is_lost =
-            |pick: &&analysis::suggest::Pick| !known.contains(&self.trials[pick.index].id());
+        let is_lost = |pick: &&Pick| !known.contains(&self.trials[pick.index].id());
         match chosen.picks.iter().find(is_lost) {
             Some(pick) => Err(anyhow!(
                 "trial {} cannot be written as a part of the sweep's file",
@@ -280,8 +294,7 @@ impl Pool {
 
 /// The sweep with every shape and data size at every length, and at doublings of the longest.
 fn widened(sweep: &SweepSpec, budget: f64) -> anyhow::Result<SweepSpec> {
-    let seen: std::collections::BTreeSet<u64> =
-        sweep.trials.iter().map(TrialSpec::examples_seen).collect();
+    let seen: BTreeSet<u64> = sweep.trials.iter().map(TrialSpec::examples_seen).collect();
     let longest = seen.last().copied().context("a sweep has trials")?;
     let cheapest = sweep
         .trials
@@ -289,7 +302,7 @@ fn widened(sweep: &SweepSpec, budget: f64) -> anyhow::Result<SweepSpec> {
         .map(|trial| trial.recipe.step_flops() / f64::from(trial.recipe.train.batch))
         .fold(f64::INFINITY, f64::min);
     let doublings = (1..=MAX_DOUBLINGS).map(|times| longest << times);
-    let longer = doublings.filter(|seen| *seen as f64 * cheapest <= 4.0 * budget);
+    let longer = doublings.filter(|seen| *seen as f64 * cheapest <= MAX_BUDGETS * budget);
     let lengths: Vec<_> = seen.iter().copied().chain(longer).collect();
     let mut shapes: Vec<_> = sweep.trials.iter().map(shape_entry).collect();
     shapes.sort_unstable();
