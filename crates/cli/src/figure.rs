@@ -7,7 +7,7 @@ use analysis::decision;
 use analysis::isoflop::{Budget, Profile};
 use analysis::law::{Axis, Role};
 use analysis::point::x;
-use analysis::{Fit, FitOptions, Forecast, Point, Selection};
+use analysis::{Fit, FitOptions, Forecast, Labels, Point, Selection};
 use anyhow::{Context, anyhow};
 use report::{
     Approach, BacktestFigure, BacktestPanel, ContourFigure, ContourTrial, CurvePoint,
@@ -400,6 +400,23 @@ pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Re
 fn parabola(budget: &Budget, points: &[&Point]) -> Vec<(f64, f64)> {
     let sizes = range(points.iter().map(|point| point.x[1]));
     grid(sizes, N_CURVE).map(|n| (n, budget.parabola.at(n))).collect()
+}
+
+/// Chinchilla's law over the plane of N and D.
+///
+/// # Errors
+/// The points were too few for the law.
+pub fn of_parametric(input: &Input, approaches: &Approaches) -> anyhow::Result<String> {
+    let fit = approaches.parametric.as_ref().context("too few points for a law of N and D")?;
+    let of_n_and_d = |point: &Point| Point { x: [point.x[1], point.x[2], 1.0], ..*point };
+    let curve = &input.curves[0];
+    let points = curve.points.iter().map(of_n_and_d).collect();
+    let flops_per = Some(approaches.flops_per);
+    let plane = Curve { points, flops_per, ..curve.clone() };
+    let labels = Labels { axes: input.labels.axes[1..].to_vec(), ..input.labels.clone() };
+    let input =
+        Input { name: input.name.clone(), labels, selection: input.selection, curves: Vec::new() };
+    Ok(contours(&input, &plane, fit)?.svg()?)
 }
 
 /// The best size and data against compute, by each approach.

@@ -106,6 +106,7 @@ pub struct Input {
 }
 
 /// The points of one group.
+#[derive(Clone)]
 pub struct Curve {
     /// Column and value; empty without groups.
     pub group: Vec<(String, String)>,

@@ -1,13 +1,18 @@
 //! `isoflop figures`: figures again, from the store alone.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use analysis::isoflop::ProfileOptions;
+use analysis::law::Axis;
 use scheduler::Plan;
 
 use crate::analyse::{Analysis, Y};
+use crate::commands::profiles::Approaches;
 use crate::exit::{ALL_DONE, too_few_points};
+use crate::figure;
+use crate::input::InputArgs;
 use crate::paths::Workplace;
 use crate::stored::StoredSweepArgs;
 use crate::summary;
@@ -36,10 +41,36 @@ pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
     let fits = analysis.fits();
     let folder =
         args.out.clone().unwrap_or_else(|| Workplace::of(&args.sweep.db).figures(&sweep.name));
-    let paths = summary::draw(&store, &sweep, &analysis, fits.first(), &folder).await?;
+    let mut paths = summary::draw(&store, &sweep, &analysis, fits.first(), &folder).await?;
+    paths.extend(of_sizes(&args.sweep, &folder).await?);
     let mut out = std::io::stdout().lock();
     for path in paths {
         writeln!(out, "{}", path.display())?;
     }
     Ok(ExitCode::from(ALL_DONE))
+}
+
+/// What the best size is at each compute, where the sweep has sizes and lengths enough to say.
+async fn of_sizes(sweep: &StoredSweepArgs, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let args = InputArgs::of_sweep(&sweep.name, &sweep.db, Y);
+    let input = args.read(&[Axis::X, Axis::N, Axis::D], &[]).await?;
+    let Ok(approaches) = Approaches::new(&input, &input.curves[0], &ProfileOptions::default())
+    else {
+        return Ok(Vec::new());
+    };
+    let figures = [
+        ("isoflop", figure::of_profile(&input, &input.curves[0], &approaches.profile)),
+        ("optimum", figure::of_optimum(&input, &approaches, None)),
+        ("contours", figure::of_parametric(&input, &approaches)),
+    ];
+    let mut paths = Vec::new();
+    for (name, svg) in figures {
+        let Ok(svg) = svg else { continue };
+        for extension in ["svg", "png"] {
+            let path = folder.join(format!("{name}.{extension}"));
+            figure::write(&path, &svg)?;
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }

@@ -102,7 +102,8 @@ pub async fn profiles(args: &ProfilesArgs) -> anyhow::Result<ExitCode> {
         return Err(bad_input(anyhow!("{bad} FLOPs: compute is finite and above 0")));
     }
     let input = args.input.read(&[Axis::X, Axis::N, Axis::D], &[]).await?;
-    let approaches = input.curves.iter().map(|curve| args.approaches(&input, curve));
+    let approaches =
+        input.curves.iter().map(|curve| Approaches::new(&input, curve, &args.options()));
     let approaches = approaches.collect::<anyhow::Result<Vec<_>>>()?;
     args.draw(&input, &approaches)?;
     let all = || input.curves.iter().zip(&approaches);
@@ -123,32 +124,6 @@ pub async fn profiles(args: &ProfilesArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl ProfilesArgs {
-    fn approaches(&self, input: &Input, curve: &Curve) -> anyhow::Result<Approaches> {
-        let trial = |point: &Point| {
-            let [c, n, d] = point.x;
-            Trial { n, d, c, loss: point.y, cluster: point.cluster }
-        };
-        let trials: Vec<_> = curve.points.iter().map(trial).collect();
-        let profile = profile(&trials, &self.options()).map_err(|error| match error {
-            analysis::isoflop::ProfileError::NoBudget { .. } => too_few_points(error),
-            _ => bad_input(error),
-        })?;
-        let spots: Vec<_> = trials.iter().map(|trial| (trial.c, trial.loss)).collect();
-        let best = Envelope::RunningMinimum.of(&spots).map_err(bad_input)?;
-        let allocated =
-            |&at: &usize| Allocated { n: trials[at].n, d: trials[at].d, c: trials[at].c };
-        let on_frontier: Vec<_> = best.iter().map(allocated).collect();
-        let mut ratios: Vec<_> = trials.iter().map(|trial| trial.c / (trial.n * trial.d)).collect();
-        ratios.sort_by(f64::total_cmp);
-        Ok(Approaches {
-            frontier: allocation(&on_frontier).ok(),
-            on_frontier,
-            profile,
-            parametric: self.parametric(input, curve),
-            flops_per: ratios[ratios.len() / 2],
-        })
-    }
-
     fn options(&self) -> ProfileOptions {
         let budgets = if self.budget.is_empty() {
             Budgets::Found
@@ -162,20 +137,6 @@ impl ProfilesArgs {
             level: self.level,
             seed: self.seed,
         }
-    }
-
-    /// `None` where the points are too few for the law.
-    fn parametric(&self, input: &Input, curve: &Curve) -> Option<Fit> {
-        let of_n_and_d = |point: &Point| Point { x: [point.x[1], point.x[2], 1.0], ..*point };
-        let points: Vec<_> = curve.points.iter().map(of_n_and_d).collect();
-        let labels = Labels { axes: input.labels.axes[1..].to_vec(), ..input.labels.clone() };
-        let options = FitOptions {
-            n_resamples: self.resamples,
-            level: self.level,
-            seed: self.seed,
-            ..FitOptions::default()
-        };
-        fit(&Chinchilla, &points, &labels, &options).ok()
     }
 
     fn draw(&self, input: &Input, approaches: &[Approaches]) -> anyhow::Result<()> {
@@ -251,6 +212,36 @@ impl ProfilesArgs {
 }
 
 impl Approaches {
+    /// Of a curve whose points are on compute, N and D.
+    ///
+    /// # Errors
+    /// No budget has enough sizes, or values that no parabola can be fitted to.
+    pub fn new(input: &Input, curve: &Curve, options: &ProfileOptions) -> anyhow::Result<Self> {
+        let trial = |point: &Point| {
+            let [c, n, d] = point.x;
+            Trial { n, d, c, loss: point.y, cluster: point.cluster }
+        };
+        let trials: Vec<_> = curve.points.iter().map(trial).collect();
+        let profile = profile(&trials, options).map_err(|error| match error {
+            analysis::isoflop::ProfileError::NoBudget { .. } => too_few_points(error),
+            _ => bad_input(error),
+        })?;
+        let spots: Vec<_> = trials.iter().map(|trial| (trial.c, trial.loss)).collect();
+        let best = Envelope::RunningMinimum.of(&spots).map_err(bad_input)?;
+        let allocated =
+            |&at: &usize| Allocated { n: trials[at].n, d: trials[at].d, c: trials[at].c };
+        let on_frontier: Vec<_> = best.iter().map(allocated).collect();
+        let mut ratios: Vec<_> = trials.iter().map(|trial| trial.c / (trial.n * trial.d)).collect();
+        ratios.sort_by(f64::total_cmp);
+        Ok(Self {
+            frontier: allocation(&on_frontier).ok(),
+            on_frontier,
+            profile,
+            parametric: parametric(input, curve, options),
+            flops_per: ratios[ratios.len() / 2],
+        })
+    }
+
     /// The exponents of the best size, by the name of their approach.
     fn exponents(&self) -> Vec<(&'static str, String)> {
         let frontier = self.frontier.map(|by| short(by.n_opt.exponent));
@@ -283,6 +274,20 @@ impl Approaches {
             }),
         })
     }
+}
+
+/// Chinchilla's law; `None` where the points are too few for the law.
+fn parametric(input: &Input, curve: &Curve, options: &ProfileOptions) -> Option<Fit> {
+    let of_n_and_d = |point: &Point| Point { x: [point.x[1], point.x[2], 1.0], ..*point };
+    let points: Vec<_> = curve.points.iter().map(of_n_and_d).collect();
+    let labels = Labels { axes: input.labels.axes[1..].to_vec(), ..input.labels.clone() };
+    let options = FitOptions {
+        n_resamples: options.n_resamples,
+        level: options.level,
+        seed: options.seed,
+        ..FitOptions::default()
+    };
+    fit(&Chinchilla, &points, &labels, &options).ok()
 }
 
 impl Best {
