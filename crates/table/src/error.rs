@@ -31,6 +31,13 @@ pub enum TableError {
     MissingCell { path: PathBuf, line: u64, column: String },
 }
 
+impl TableError {
+    /// Whether it is a number with something behind it.
+    pub(crate) fn has_unit(&self) -> bool {
+        matches!(self, Self::NotANumber { text, .. } if !unit_hint(text).is_empty())
+    }
+}
+
 /// A column whose name is the wanted one but for case, blanks and underscores.
 fn nearest(wanted: &str, columns: &[String]) -> String {
     let plain = |name: &str| name.to_lowercase().replace([' ', '_', '-'], "");

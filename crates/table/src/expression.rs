@@ -31,6 +31,8 @@ pub(crate) enum ExpressionError {
     Unsupported(String),
     #[error("`{0}` compares or combines numbers with text")]
     Types(String),
+    #[error("it is no condition, which holds for a row or does not")]
+    NoCondition,
 }
 
 type Result<T> = std::result::Result<T, ExpressionError>;

@@ -2,7 +2,8 @@
 //!
 //! Only what is asked for is read, and only of the rows that pass a filter, so that a table may be
 //! far larger than what is wanted of it. Nothing is dropped in silence: rows that the filter left
-//! out and rows with gaps are counted, and a cell that is no number is an error with its line.
+//! out and rows with gaps are counted, and a cell that is no number is an error with its line. Lines
+//! on which nothing is written are no rows.
 
 mod error;
 mod expression;
@@ -63,7 +64,7 @@ impl Table {
     }
 
     /// The line of a row, where the header of a CSV file is line 1 and the first row of a parquet
-    /// file is row 1.
+    /// file is row 1. Blank lines count; line breaks within quotes do not.
     pub fn line(&self, row: usize) -> u64 {
         self.lines[row]
     }

@@ -48,8 +48,8 @@ impl Table {
         let kind = kind(path)?;
         let source = Source::open(path, kind)?;
         let wanted = Wanted::new(&source, request)?;
-        let frame = source.read(&wanted.columns())?;
-        wanted.table(&source, &frame, request)
+        let frame = source.read(&wanted.columns(&source))?;
+        wanted.table(&source, frame, request)
     }
 
     /// The lines of the first of `pairs` of rows that are equal in every column of the file, wanted or
@@ -114,6 +114,8 @@ impl<'a> Source<'a> {
         // What polars makes of a second column of one name.
         let repeated = source.columns.iter().find_map(|name| {
             let (base, _) = name.rsplit_once("_duplicated_")?;
+            let is_named = !base.is_empty(); // A spreadsheet's columns beyond the last have no names.
+            is_named.then_some(())?;
             source.columns.iter().any(|other| other == base).then(|| base.to_owned())
         });
         match repeated {
@@ -201,7 +203,7 @@ struct Wanted {
 
 enum Number {
     Column,
-    Expression(Expression),
+    Expression(Box<Expression>),
 }
 
 impl Wanted {
@@ -212,7 +214,7 @@ impl Wanted {
                 true => Number::Column,
                 false => match source.expression(name) {
                     Err(_) if is_name() => return Err(source.unknown(name)),
-                    expression => Number::Expression(expression?),
+                    expression => Number::Expression(Box::new(expression?)),
                 },
             };
             Ok(((*name).to_owned(), of))
@@ -229,87 +231,117 @@ impl Wanted {
         })
     }
 
-    /// Every column that has to be read.
-    fn columns(&self) -> Vec<String> {
+    /// Every column that has to be read; where none has to, one, which tells how many rows there are.
+    fn columns(&self, source: &Source) -> Vec<String> {
         let of = |expression: &Expression| expression.columns().unwrap_or_default();
         let numbers = self.numbers.iter().flat_map(|(name, number)| match number {
             Number::Column => vec![name.clone()],
             Number::Expression(expression) => of(expression),
         });
         let filter = self.filter.iter().flat_map(|(_, filter)| of(filter));
-        let all: BTreeSet<_> = numbers.chain(filter).chain(self.texts.iter().cloned()).collect();
+        let mut all: BTreeSet<_> =
+            numbers.chain(filter).chain(self.texts.iter().cloned()).collect();
+        if all.is_empty() {
+            all.extend(source.columns.first().cloned());
+        }
         all.into_iter().collect()
     }
 
     fn table(
         &self,
         source: &Source,
-        frame: &DataFrame,
+        frame: DataFrame,
         request: &Request,
     ) -> Result<Table, TableError> {
-        let rows = Rows { source, frame };
-        let passed = match &self.filter {
+        let rows = Rows::written(source, frame)?;
+        let n_rows = rows.lines.len();
+        let rows = match &self.filter {
             Some((text, filter)) => rows.passing(text, filter)?,
-            None => (0..frame.height()).collect(),
+            None => rows,
         };
-        let mut columns = Vec::new();
-        for (name, number) in &self.numbers {
-            columns.push((name, rows.numbers(name, number, &passed)?));
-        }
-        let mut texts = Vec::new();
-        for name in &self.texts {
-            texts.push((name, rows.texts(name)?));
-        }
-        let is_missing = |row: &usize| {
-            let number = columns.iter().find(|(_, cells)| cells[*row].is_none());
-            let text = texts.iter().find(|(_, cells)| cells[*row].is_none());
-            number.map(|(name, _)| *name).or(text.map(|(name, _)| *name))
+        let columns = self.numbers.iter().map(|(name, number)| rows.numbers(name, number));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let texts = self.texts.iter().map(|name| rows.texts(name));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let is_missing = |row: usize| {
+            let number = self.numbers.iter().zip(&columns).find(|(_, cells)| cells[row].is_none());
+            let text = self.texts.iter().zip(&texts).find(|(_, cells)| cells[row].is_none());
+            number.map(|((name, _), _)| name).or(text.map(|(name, _)| name))
         };
-        let line = |row: usize| row as u64 + source.kind.first_line();
+        let n_passed = rows.lines.len();
         if let (Missing::Refuse, Some((row, column))) =
-            (request.missing, passed.iter().find_map(|row| Some((*row, is_missing(row)?))))
+            (request.missing, (0..n_passed).find_map(|row| Some((row, is_missing(row)?))))
         {
             let (path, column) = (source.path.to_owned(), column.clone());
-            return Err(TableError::MissingCell { path, line: line(row), column });
+            return Err(TableError::MissingCell { path, line: rows.lines[row], column });
         }
-        let kept: Vec<_> = passed.iter().copied().filter(|row| is_missing(row).is_none()).collect();
+        let kept: Vec<_> = (0..n_passed).filter(|&row| is_missing(row).is_none()).collect();
+        let number_names = self.numbers.iter().map(|(name, _)| name.clone());
         Ok(Table {
             path: source.path.to_owned(),
-            lines: kept.iter().map(|&row| line(row)).collect(),
-            numbers: columns
+            lines: kept.iter().map(|&row| rows.lines[row]).collect(),
+            numbers: number_names.zip(columns.into_iter().map(|cells| at(cells, &kept))).collect(),
+            texts: self
+                .texts
                 .iter()
-                .map(|(name, cells)| {
-                    ((*name).clone(), kept.iter().filter_map(|&row| cells[row]).collect())
-                })
+                .cloned()
+                .zip(texts.into_iter().map(|cells| at(cells, &kept)))
                 .collect(),
-            texts: texts
-                .iter()
-                .map(|(name, cells)| {
-                    ((*name).clone(), kept.iter().filter_map(|&row| cells[row].clone()).collect())
-                })
-                .collect(),
-            n_filtered: frame.height() - passed.len(),
-            n_missing: passed.len() - kept.len(),
+            n_filtered: n_rows - n_passed,
+            n_missing: n_passed - kept.len(),
         })
     }
 }
 
-/// What was read, before anything is left out.
-struct Rows<'a> {
-    source: &'a Source<'a>,
-    frame: &'a DataFrame,
+/// The cells of `rows`, none of which is empty.
+fn at<T>(mut cells: Vec<Option<T>>, rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|&row| cells[row].take()).collect()
 }
 
-impl Rows<'_> {
-    fn passing(&self, text: &str, filter: &Expression) -> Result<Vec<usize>, TableError> {
+/// Rows of the file with the columns that were read.
+struct Rows<'a> {
+    source: &'a Source<'a>,
+    frame: DataFrame,
+    /// By row: its line in the file.
+    lines: Vec<u64>,
+}
+
+impl<'a> Rows<'a> {
+    /// A row per line, but for the blank lines of a CSV file: they are no rows, and no gaps either.
+    fn written(source: &'a Source<'a>, frame: DataFrame) -> Result<Self, TableError> {
+        let lines = (source.kind.first_line()..).take(frame.height()).collect();
+        let rows = Self { source, frame, lines };
+        if source.kind == Kind::Parquet {
+            return Ok(rows);
+        }
+        let malformed = |error: PolarsError| source.malformed(&error);
+        let mut written = has_text(&rows.frame).map_err(malformed)?;
+        if written.contains(&false) {
+            // A line is blank if the columns that were not asked for are empty too.
+            written = has_text(&source.read(&source.columns)?).map_err(malformed)?;
+        }
+        rows.only(&written)
+    }
+
+    fn only(self, keep: &[bool]) -> Result<Self, TableError> {
+        if keep.iter().all(|keep| *keep) {
+            return Ok(self);
+        }
+        let mask = BooleanChunked::from_slice(PlSmallStr::EMPTY, keep);
+        let frame = self.frame.filter(&mask).map_err(|error| self.source.malformed(&error))?;
+        let lines = self.lines.iter().zip(keep).filter(|(_, keep)| **keep);
+        let lines = lines.map(|(line, _)| *line).collect();
+        Ok(Self { source: self.source, frame, lines })
+    }
+
+    fn passing(self, text: &str, filter: &Expression) -> Result<Self, TableError> {
         match self.evaluate(text, filter)? {
             Cells::Truths(cells) => {
-                let holds = cells.iter().enumerate().filter(|(_, cell)| **cell == Some(true));
-                Ok(holds.map(|(row, _)| row).collect())
+                let holds: Vec<_> = cells.into_iter().map(|cell| cell == Some(true)).collect();
+                self.only(&holds)
             }
             Cells::Numbers(_) | Cells::Texts(_) => {
-                let error = ExpressionError::Unsupported("a filter that is not a condition".into());
-                Err(self.source.bad_expression(text, error))
+                Err(self.source.bad_expression(text, ExpressionError::NoCondition))
             }
         }
     }
@@ -320,8 +352,20 @@ impl Rows<'_> {
             let of = self.cells(&name).map_err(|error| self.source.malformed(&error))?;
             cells.insert(name, of);
         }
-        let value = expression.evaluate(self.frame.height(), &|name| cells.get(name).cloned());
-        value.map_err(|error| self.source.bad_expression(text, error))
+        let value = expression.evaluate(self.lines.len(), &|name| cells.get(name).cloned());
+        value.map_err(|error| {
+            let mixed = cells.iter().find_map(|(name, cells)| self.with_unit(name, cells));
+            mixed.unwrap_or_else(|| self.source.bad_expression(text, error))
+        })
+    }
+
+    /// A column that would be numbers, were it not for a cell that only begins as one.
+    fn with_unit(&self, name: &str, cells: &Cells) -> Option<TableError> {
+        let Cells::Texts(cells) = cells else { return None };
+        match self.parsed(name, cells) {
+            Err(error @ TableError::NotANumber { .. }) if error.has_unit() => Some(error),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// A column in the type that expressions know: text of which every cell is a number is numbers.
@@ -346,13 +390,8 @@ impl Rows<'_> {
         }
     }
 
-    /// A number for every row that passed and is not empty.
-    fn numbers(
-        &self,
-        name: &str,
-        number: &Number,
-        passed: &[usize],
-    ) -> Result<Vec<Option<f64>>, TableError> {
+    /// A number for every row, all finite, `None` where the cell is empty.
+    fn numbers(&self, name: &str, number: &Number) -> Result<Vec<Option<f64>>, TableError> {
         let cells = match number {
             Number::Column => self.cells(name).map_err(|error| self.source.malformed(&error))?,
             Number::Expression(expression) => self.evaluate(name, expression)?,
@@ -360,39 +399,33 @@ impl Rows<'_> {
         let numbers = match cells {
             Cells::Numbers(cells) => cells,
             Cells::Truths(cells) => cells.into_iter().map(|cell| cell.map(f64::from)).collect(),
-            Cells::Texts(cells) => self.parsed(name, &cells, passed)?,
+            Cells::Texts(cells) => self.parsed(name, &cells)?,
         };
-        let is_bad = |row: &&usize| numbers[**row].is_some_and(|value| !value.is_finite());
-        match passed.iter().find(is_bad) {
+        let bad = numbers.iter().zip(&self.lines).find_map(|(cell, &line)| {
+            cell.filter(|value| !value.is_finite()).map(|value| (line, value))
+        });
+        match bad {
             None => Ok(numbers),
-            Some(&row) => Err(TableError::NotFinite {
+            Some((line, value)) => Err(TableError::NotFinite {
                 path: self.source.path.to_owned(),
-                line: row as u64 + self.source.kind.first_line(),
+                line,
                 column: name.to_owned(),
-                value: numbers[row].unwrap_or(f64::NAN),
+                value,
             }),
         }
     }
 
-    /// Text that is a number, in the rows that count.
-    fn parsed(
-        &self,
-        name: &str,
-        cells: &[Option<String>],
-        passed: &[usize],
-    ) -> Result<Vec<Option<f64>>, TableError> {
-        let mut numbers = vec![None; cells.len()];
-        for &row in passed {
-            let Some(text) = &cells[row] else { continue };
-            let parsed = text.parse().map_err(|_| TableError::NotANumber {
+    fn parsed(&self, name: &str, cells: &[Option<String>]) -> Result<Vec<Option<f64>>, TableError> {
+        let number = |(cell, &line): (&Option<String>, &u64)| {
+            let Some(text) = cell else { return Ok(None) };
+            text.parse().map(Some).map_err(|_| TableError::NotANumber {
                 path: self.source.path.to_owned(),
-                line: row as u64 + self.source.kind.first_line(),
+                line,
                 column: name.to_owned(),
                 text: text.clone(),
-            })?;
-            numbers[row] = Some(parsed);
-        }
-        Ok(numbers)
+            })
+        };
+        cells.iter().zip(&self.lines).map(number).collect()
     }
 
     fn texts(&self, name: &str) -> Result<Vec<Option<String>>, TableError> {
@@ -402,6 +435,16 @@ impl Rows<'_> {
         let texts = texts.str().map_err(malformed)?.iter();
         Ok(texts.map(|cell| cell.and_then(filled).map(str::to_owned)).collect())
     }
+}
+
+/// By row of text: whether any cell holds more than blanks.
+fn has_text(frame: &DataFrame) -> PolarsResult<Vec<bool>> {
+    let mut has = vec![false; frame.height()];
+    for column in frame.columns() {
+        let cells = column.str()?.iter().map(|cell| cell.and_then(filled).is_some());
+        has.iter_mut().zip(cells).for_each(|(has, is)| *has |= is);
+    }
+    Ok(has)
 }
 
 /// What stands in a cell; `None` where nothing but blanks does.
