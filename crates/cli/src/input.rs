@@ -9,6 +9,7 @@ use analysis::warning::{Code, Warning};
 use analysis::{Labels, Point, Selection, check};
 use anyhow::{Context, anyhow};
 use scheduler::Plan;
+use spec::SweepSpec;
 use table::{Missing, Request, Table};
 
 use crate::analyse::{Analysis, Y, column_of, of_axis};
@@ -131,10 +132,12 @@ impl Curve {
 }
 
 impl InputArgs {
-    /// What naming a stored sweep and nothing else means.
-    pub fn of_sweep(name: &str, db: &Path, y: &str) -> Self {
+    /// The trials of a stored sweep that laws of N and D are about: those on its largest set of unique
+    /// examples. On a smaller one D is repeats, and a size that memorises is no worse for its size.
+    pub fn of_largest_set(sweep: &SweepSpec, db: &Path, y: &str) -> Self {
+        let largest = sweep.trials.iter().map(|trial| trial.recipe.unique_examples).max();
         Self {
-            sweeps: vec![name.to_owned()],
+            sweeps: vec![sweep.name.clone()],
             db: db.to_owned(),
             csv: None,
             x: None,
@@ -145,7 +148,7 @@ impl InputArgs {
             steps: None,
             group: Vec::new(),
             cluster: None,
-            filter: None,
+            filter: largest.map(|unique| format!("unique_examples = {unique}")),
             missing: Rows::Refuse,
             duplicates: Repeats::Refuse,
         }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use analysis::isoflop::ProfileOptions;
 use analysis::law::Axis;
 use scheduler::Plan;
+use spec::SweepSpec;
 
 use crate::analyse::{Analysis, Y};
 use crate::commands::profiles::Approaches;
@@ -42,7 +43,7 @@ pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
     let folder =
         args.out.clone().unwrap_or_else(|| Workplace::of(&args.sweep.db).figures(&sweep.name));
     let mut paths = summary::draw(&store, &sweep, &analysis, fits.first(), &folder).await?;
-    paths.extend(of_sizes(&args.sweep, &folder).await?);
+    paths.extend(of_sizes(&sweep, &args.sweep.db, &folder).await?);
     let mut out = std::io::stdout().lock();
     for path in paths {
         writeln!(out, "{}", path.display())?;
@@ -51,8 +52,8 @@ pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What the best size is at each compute, where the sweep has sizes and lengths enough to say.
-async fn of_sizes(sweep: &StoredSweepArgs, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let args = InputArgs::of_sweep(&sweep.name, &sweep.db, Y);
+async fn of_sizes(sweep: &SweepSpec, db: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let args = InputArgs::of_largest_set(sweep, db, Y);
     let input = args.read(&[Axis::X, Axis::N, Axis::D], &[]).await?;
     let Ok(approaches) = Approaches::new(&input, &input.curves[0], &ProfileOptions::default())
     else {

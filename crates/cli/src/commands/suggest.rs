@@ -23,7 +23,8 @@ use crate::stored::StoredSweepArgs;
 
 /// Choose the trials that narrow a prediction most for the compute they cost
 ///
-/// Candidates are the sweep's shapes and data sizes at its lengths and at doublings of the longest. Each
+/// Candidates are the sweep's shapes, on its largest set of examples, at its lengths and at doublings of
+/// the longest. Each
 /// would shrink the interval of the law at the target by what the bootstrap says that it and the
 /// target have in common; they are chosen one after the other until the budget is spent. The chosen
 /// ones are written as parts of the sweep's own file: run it, and the sweep goes on from its trunks.
@@ -85,7 +86,7 @@ pub async fn suggest(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
     }
     let (store, sweep) = args.sweep.open().await?;
     let results = store.trial_results(&sweep.name).await?;
-    let (points, flops_per, fit) = args.fit().await?;
+    let (points, flops_per, fit) = args.fit(&sweep).await?;
     let pool = Pool::new(&sweep, &results, args.budget_flops)?;
     let target = optimal_split(&fit, args.target_flops, flops_per).map_err(bad_input)?;
     let candidates = pool.candidates(fit.law);
@@ -106,9 +107,9 @@ pub async fn suggest(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
 
 impl SuggestArgs {
     /// The sweep's trials on N and D, their FLOPs per parameter and example, and the law.
-    async fn fit(&self) -> anyhow::Result<(Vec<Point>, f64, Fit)> {
+    async fn fit(&self, sweep: &SweepSpec) -> anyhow::Result<(Vec<Point>, f64, Fit)> {
         let law = analysis::law::named(&self.law).context("clap has checked the law's name")?;
-        let input = InputArgs::of_sweep(&self.sweep.name, &self.sweep.db, &self.y);
+        let input = InputArgs::of_largest_set(sweep, &self.sweep.db, &self.y);
         let mut input = input.read(law.axes(), &[]).await?;
         let curve = input.curves.remove(0);
         let options = FitOptions {
@@ -292,7 +293,7 @@ impl Pool {
     }
 }
 
-/// The sweep with every shape and data size at every length, and at doublings of the longest.
+/// The sweep with every shape at every length, and at doublings of the longest, on its largest data.
 fn widened(sweep: &SweepSpec, budget: f64) -> anyhow::Result<SweepSpec> {
     let seen: BTreeSet<u64> = sweep.trials.iter().map(TrialSpec::examples_seen).collect();
     let longest = seen.last().copied().context("a sweep has trials")?;
@@ -308,8 +309,9 @@ fn widened(sweep: &SweepSpec, budget: f64) -> anyhow::Result<SweepSpec> {
     shapes.sort_unstable();
     shapes.dedup();
     let seed = sweep.trials[0].recipe.seed;
+    let unique = sweep.trials.iter().map(|trial| trial.recipe.unique_examples).max().unwrap_or(0);
     let part = format!(
-        "\n\n[[part]]\nseeds = [{seed}]\nshapes = [{}]\nexamples_seen = {lengths:?}\n",
+        "\n\n[[part]]\nseeds = [{seed}]\nshapes = [{}]\nunique_examples = [{unique}]\nexamples_seen = {lengths:?}\n",
         shapes.join(", ")
     );
     SweepSpec::parse("candidates of the sweep", &format!("{}{part}", sweep.text), &[])
