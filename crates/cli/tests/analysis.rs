@@ -55,7 +55,7 @@ fn surface() -> Place {
 fn curves() -> Place {
     let row = |i: u32| {
         let (group, at) = (if i < 24 { "a" } else { "b" }, i % 24);
-        let x = 1e3 * 1.3_f64.powi(at as i32);
+        let x = 1e3 * 1.3_f64.powf(f64::from(at));
         let y = 0.1 + 3.0 * x.powf(if i < 24 { -0.3 } else { -0.4 });
         let y = y * (0.003 * (5.3 * f64::from(i)).sin()).exp();
         format!("{group},{x},{y},{}", u8::from(at < 16))
@@ -142,6 +142,29 @@ fn the_best_size_for_a_compute_is_predicted_three_ways() {
     for file in ["valleys.svg", "best.png"] {
         assert!(std::fs::metadata(place.path(file)).unwrap().len() > 1000, "{file}");
     }
+}
+
+#[test]
+fn csv_is_rows_of_single_values_whatever_is_asked() {
+    let place = surface();
+    let columns = ["--csv", "surface.csv", "--n", "Model Size", "--d", D, "--y", "loss"];
+    let check = |args: &[&str], header: &str, n_rows: usize| {
+        let args: Vec<_> =
+            args.iter().chain(&columns).chain(&["--format", "csv"]).copied().collect();
+        let said = place.stdout(&args, 0);
+        let mut rows = said.lines();
+        assert_eq!(rows.next(), Some(header), "{said}");
+        let n_cells = header.split(',').count();
+        assert!(rows.clone().all(|row| row.split(',').count() == n_cells), "{said}");
+        assert_eq!(rows.count(), n_rows, "{said}");
+    };
+    let law = ["--law", "chinchilla", "--resamples", "20"];
+    check(&[&["fit"], &law[..]].concat(), "group,law,param,value,low,high", 6);
+    check(
+        &[&["predict", "--target", "1e22,1e23"], &law[..]].concat(),
+        "law,compute,d_opt,d_opt_low,d_opt_high,n_opt,n_opt_low,n_opt_high,y,y_low,y_high",
+        2,
+    );
 }
 
 #[test]
@@ -434,7 +457,7 @@ fn a_sweep_is_fitted_and_the_next_trials_are_suggested_and_can_be_run() {
     );
     assert!(next["flops"].as_f64().unwrap() <= 1e12);
     assert!(next["width_after"].as_f64() < next["width_before"].as_f64(), "{next}");
-    let n_picks = next["picks"].as_array().unwrap().len() as i64;
+    let n_picks = next["picks"].as_array().unwrap().len();
     assert!(n_picks > 0);
     let plan = json(&place, &["plan", "next.toml"]);
     assert_eq!(plan["n_trials"], 40 + n_picks);

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use analysis::Point;
 use analysis::frontier::Envelope;
 use analysis::law::Axis;
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
@@ -58,7 +58,8 @@ pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
     let mut objects = Vec::new();
     let mut rows: Vec<Vec<Value>> = Vec::new();
     for curve in &input.curves {
-        let (points, kept) = args.of(curve)?;
+        let points = means(curve)?;
+        let kept = args.envelope.of(args.per_decade).of(&points).map_err(bad_input)?;
         let best: Vec<_> = kept.iter().map(|&at| points[at]).collect();
         let name = curve.name();
         rows.extend(best.iter().map(|(x, y)| vec![json!(name), json!(x), json!(y)]));
@@ -84,18 +85,10 @@ pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(ALL_DONE))
 }
 
-impl FrontierArgs {
-    /// The means of seeds as (x, y), and which of them are on the frontier.
-    fn of(&self, curve: &Curve) -> anyhow::Result<(Vec<(f64, f64)>, Vec<usize>)> {
-        if curve.points.is_empty() {
-            return Err(too_few_points(anyhow::anyhow!("there is no point")));
-        }
-        let points = means(&curve.points);
-        let kept = self.envelope.of(self.per_decade).of(&points).map_err(bad_input)?;
-        Ok((points, kept))
+/// The means of seeds as (x, y).
+fn means(curve: &Curve) -> anyhow::Result<Vec<(f64, f64)>> {
+    if curve.points.is_empty() {
+        return Err(too_few_points(anyhow!("there is no point")));
     }
-}
-
-fn means(points: &[Point]) -> Vec<(f64, f64)> {
-    analysis::seed_means(points).iter().map(|mean| (mean.x, mean.y)).collect()
+    Ok(analysis::seed_means(&curve.points).iter().map(|mean| (mean.x, mean.y)).collect())
 }

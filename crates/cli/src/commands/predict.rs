@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use analysis::Fit;
 use analysis::law::{Axis, Xs};
 use analysis::point::x;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::analyse::short;
 use crate::estimate::{Estimate, EstimateArgs};
@@ -176,7 +176,7 @@ fn prediction(place: &[(&String, f64)], [value, low, high]: [f64; 3]) -> Value {
 
 /// A row per prediction, with every column that one of them has.
 fn print_rows(input: &Input, answers: &[Answer], format: Format) -> anyhow::Result<()> {
-    let row = |curve: &Curve, answer: &Answer, prediction: &Value| -> Map<String, Value> {
+    let row = |curve: &Curve, answer: &Answer, prediction: &Value| -> Vec<(String, Value)> {
         let group = curve.group.iter().map(|(column, cell)| (column.clone(), json!(cell)));
         let law = ("law".to_owned(), json!(answer.law));
         group.chain([law]).chain(flattened(prediction, format)).collect()
@@ -186,14 +186,15 @@ fn print_rows(input: &Input, answers: &[Answer], format: Format) -> anyhow::Resu
         .flat_map(|(curve, answer)| answer.predictions.iter().map(move |p| row(curve, answer, p)))
         .collect();
     let mut columns: Vec<String> = Vec::new();
-    for name in flat.iter().flat_map(Map::keys) {
+    for name in flat.iter().flatten().map(|(name, _)| name) {
         if !columns.contains(name) {
             columns.push(name.clone());
         }
     }
-    let cells = |row: &Map<String, Value>| {
-        columns.iter().map(|name| row.get(name).cloned().unwrap_or(Value::Null)).collect()
+    let cell = |row: &[(String, Value)], column: &String| {
+        row.iter().find(|(name, _)| name == column).map_or(Value::Null, |(_, value)| value.clone())
     };
+    let cells = |row: &Vec<_>| columns.iter().map(|column| cell(row, column)).collect();
     let rows = flat.iter().map(cells).collect();
     Rows::new(columns.clone(), rows).print(format)?;
     if format == Format::Table {
