@@ -5,6 +5,7 @@
 //! ln yhat - ln y over its held-out points, and an estimator's is the mean over curves. The median
 //! stands beside it, because a few short curves can dominate a mean.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::fit::{FitError, FitOptions, Labels, fit};
@@ -35,9 +36,10 @@ impl Case {
 
     /// Of training points at one x the last: a later measurement replaces an earlier one.
     pub fn training(&self) -> Vec<Point> {
-        let is_last = |(i, point): &(usize, &Point)| {
-            self.train[i + 1..].iter().all(|later| later.x != point.x)
-        };
+        let key = |point: &Point| point.x.map(f64::to_bits);
+        let last: HashMap<_, _> =
+            self.train.iter().enumerate().map(|(at, point)| (key(point), at)).collect();
+        let is_last = |(at, point): &(usize, &Point)| last[&key(point)] == *at;
         self.train.iter().enumerate().filter(is_last).map(|(_, point)| *point).collect()
     }
 }
@@ -210,4 +212,19 @@ fn as_object<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(group.iter().map(|(column, cell)| (column, cell)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::x;
+
+    #[test]
+    fn of_a_long_table_the_last_of_each_x_is_kept_in_its_place() {
+        let point = |i: u64| Point::independent(i, x((i % 150_000) as f64 + 1.0), 1.0);
+        let case =
+            Case { group: Vec::new(), train: (0..200_000).map(point).collect(), test: Vec::new() };
+        let kept: Vec<_> = case.training().iter().map(|point| point.configuration).collect();
+        assert_eq!(kept, (50_000..200_000).collect::<Vec<_>>());
+    }
 }
