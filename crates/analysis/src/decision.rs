@@ -49,18 +49,21 @@ pub enum DecisionError {
     Axes { law: &'static str, axes: String, needed: &'static str },
 }
 
-/// Decades beyond the largest x within which an error is looked for.
+/// Decades beyond the smallest and the largest x within which an error is looked for.
 const DECADES_BEYOND: f64 = 30.0;
+/// Sizes are looked for this many e-folds further than where they would go if they alone, or data
+/// alone, took up all of the compute.
+const BEYOND_SPLITS: f64 = 7.0;
 const N_BISECTIONS: usize = 100;
 
 impl Fit {
     /// The x (as a rule compute) at which a law of one axis comes down to `y`; infinite where its
-    /// floor is above.
+    /// floor is above, 0 where it is nowhere so high.
     pub fn x_to_reach(&self, y: f64) -> Result<Estimate, DecisionError> {
         self.require(&[Axis::X], "x")?;
         let (low, high) = self.ranges[&self.axes["x"]];
         let value = |params: &Values| {
-            crossing(|ln_x| self.curve(params, x(ln_x.exp())) > y, low.ln() - 7.0, high.ln())
+            crossing(|ln_x| self.curve(params, x(ln_x.exp())) > y, low.ln(), high.ln())
         };
         Ok(self.estimate(value))
     }
@@ -73,16 +76,27 @@ impl Fit {
         self.require(&[Axis::N, Axis::D], "n and d")?;
         let product = compute / flops_per;
         let at = |ln_n: f64| [ln_n.exp(), product / ln_n.exp(), 1.0];
-        let best = |params: &Values| {
-            let (low, high) = (0.0, product.ln().max(1.0));
-            lowest(|ln_n| self.curve(params, at(ln_n)), low, high)
-        };
+        let (low, high) = self.sizes(product);
+        let best = |params: &Values| lowest(|ln_n| self.curve(params, at(ln_n)), low, high);
         Ok(Optimum {
             compute,
             n_opt: self.estimate(|params| best(params).exp()),
             d_opt: self.estimate(|params| product / best(params).exp()),
             y: self.estimate(|params| self.curve(params, at(best(params)))),
         })
+    }
+
+    /// Between which ln N the best size for a product of size and data is looked for, in whatever unit
+    /// either is counted: both grow with compute, so neither leaves the data's range by more than it does.
+    fn sizes(&self, product: f64) -> (f64, f64) {
+        let ln_range = |axis| {
+            let (low, high) = self.ranges[&self.axes[axis]];
+            (low.ln(), high.ln())
+        };
+        let (n, d) = (ln_range("n"), ln_range("d"));
+        let less = (product.ln() - n.0 - d.0).min(0.0) - BEYOND_SPLITS;
+        let more = (product.ln() - n.1 - d.1).max(0.0) + BEYOND_SPLITS;
+        (n.0 + less, n.1 + more)
     }
 
     fn estimate(&self, of: impl Fn(&Values) -> f64) -> Estimate {
@@ -99,11 +113,16 @@ impl Fit {
     }
 }
 
-/// Where `is_above` turns false, between `low` and some decades beyond `high`, in ln x.
+/// Where `is_above` turns false, between some decades below `low` and beyond `high`, in ln x.
 fn crossing(is_above: impl Fn(f64) -> bool, low: f64, high: f64) -> f64 {
-    let (mut low, mut high) = (low, high + DECADES_BEYOND * std::f64::consts::LN_10);
+    let beyond = DECADES_BEYOND * std::f64::consts::LN_10;
+    let (mut low, mut high) =
+        ((low - beyond).max(f64::MIN_POSITIVE.ln()), (high + beyond).min(f64::MAX.ln()));
     if is_above(high) {
         return f64::INFINITY;
+    }
+    if !is_above(low) {
+        return 0.0;
     }
     for _ in 0..N_BISECTIONS {
         let middle = 0.5 * (low + high);

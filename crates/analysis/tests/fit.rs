@@ -381,6 +381,7 @@ fn the_compute_for_an_error_inverts_the_curve_and_a_floor_is_out_of_reach() {
     assert!((fit.predict(at(reached.value)).value / 0.15 - 1.0).abs() < 1e-9);
     assert!(reached.low < reached.value && reached.value < reached.high);
     assert_eq!(fit.x_to_reach(0.05).unwrap().value, f64::INFINITY);
+    assert_eq!(fit.x_to_reach(1e40).unwrap().value, 0.0);
     let wrong = fit.optimum(1e18, 6.0).unwrap_err();
     assert_eq!(wrong.to_string(), "law m2 has the axes x; this question needs n and d");
 }
@@ -417,6 +418,20 @@ fn the_best_size_for_a_compute_is_the_closed_form() {
     assert!(optimum.n_opt.low < n_opt && n_opt < optimum.n_opt.high);
     let exponent = fit.derived[0].value;
     assert!((exponent - beta / (alpha + beta)).abs() < 1e-12 && fit.derived[0].interval.is_some());
+}
+
+#[test]
+fn the_best_size_is_the_same_in_any_unit_and_far_from_the_data() {
+    let counts = surface(6, &mut normal(1, 0.003));
+    let in_billions = |point: &Point| Point { x: point.x.map(|x| x / 1e9), ..*point };
+    let billions: Vec<_> = counts.iter().map(in_billions).collect();
+    let [counts, billions] =
+        [counts, billions].map(|points| fit(&Chinchilla, &points, &two_axes(), &quick()).unwrap());
+    for compute in [1e9, 1e17, 1e22, 1e30] {
+        let counted = counts.optimum(compute, 6.0).unwrap().n_opt.value;
+        let in_billions = billions.optimum(compute, 6e18).unwrap().n_opt.value;
+        assert!((1e9 * in_billions / counted - 1.0).abs() < 1e-3, "{compute}: {counted}");
+    }
 }
 
 #[test]

@@ -156,6 +156,15 @@ proptest! {
 }
 
 #[test]
+fn predictions_are_numbers_from_one_end_of_the_floats_to_the_other() {
+    let forecast = forecast(&curve(20, 3.0, |x| 0.1 + x.powf(-0.3)));
+    for x in [1e-300, 1e300] {
+        let said = forecast.predict(x);
+        assert!(said.value > 0.0 && said.low <= said.value && said.value <= said.high, "{said:?}");
+    }
+}
+
+#[test]
 fn the_order_of_rows_does_not_matter_and_weights_add_up() {
     let mut noise = normal(3);
     let points = curve(30, 3.0, |at| (0.1 + at.powf(-0.3)) * (0.01 * noise()).exp());

@@ -63,9 +63,10 @@ impl Curve {
         let g = match self {
             Self::Power | Self::Floor => -c * u,
             Self::Product => {
-                let (k, rest) = (at[2].exp(), (-u).exp());
-                gradient[2] = c * (k / (rest + k) - k / (1.0 + k));
-                c * ((rest + k) / (1.0 + k)).ln()
+                // ln(exp(-u) + k) is ln k + softplus(-u - ln k).
+                let ln_k = at[2];
+                gradient[2] = c * (sigmoid(u + ln_k) - sigmoid(ln_k));
+                c * (softplus(-u - ln_k) - softplus(-ln_k))
             }
             Self::Plateau => {
                 let w = at[4].exp();
@@ -86,12 +87,11 @@ impl Curve {
 
 /// ln(phi + (1 - phi) exp g); scales the derivatives of g in `gradient` to those of it.
 fn above_floor(logit: f64, g: f64, gradient: &mut [f64]) -> f64 {
-    let phi = sigmoid(logit);
-    let falling = (1.0 - phi) * g.exp();
-    let all = phi + falling;
-    gradient[1..].iter_mut().for_each(|by| *by *= falling / all);
-    gradient[2] = phi * (1.0 - phi) * -g.exp_m1() / all;
-    all.ln()
+    // Of y at this place what is not the floor's, of which the share is sigmoid(logit - g).
+    let falling = sigmoid(g - logit);
+    gradient[1..].iter_mut().for_each(|by| *by *= falling);
+    gradient[2] = sigmoid(logit - g) - sigmoid(logit);
+    softplus(g - logit) - softplus(-logit)
 }
 
 fn sigmoid(z: f64) -> f64 {
