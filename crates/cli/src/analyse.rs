@@ -139,12 +139,7 @@ impl Analysis {
 
     /// Identifies what a fit was made from: its points and its options.
     pub fn inputs_hash(&self, options: &FitOptions) -> String {
-        let points: Vec<_> =
-            self.points.iter().map(|p| (p.x, p.y, p.configuration, p.cluster)).collect();
-        let FitOptions { selection, loss, n_starts, n_resamples, level, seed, .. } = options;
-        let options =
-            (format!("{selection:?}"), loss.delta, loss.above, n_starts, n_resamples, level, seed);
-        Id::of(&json!([points, options])).to_string()
+        inputs_hash(&self.points, options)
     }
 
     /// Stores a fit beside what it was made from.
@@ -169,6 +164,15 @@ impl Analysis {
         store.save_fit(&record, now()).await?;
         Ok(())
     }
+}
+
+/// Identifies points and options: the same ones give the same fit of a law, bit for bit.
+pub fn inputs_hash(points: &[Point], options: &FitOptions) -> String {
+    let points: Vec<_> = points.iter().map(|p| (p.x, p.y, p.configuration, p.cluster)).collect();
+    let FitOptions { selection, loss, n_starts, n_resamples, level, seed, profile, .. } = options;
+    let loss = (loss.delta.to_bits(), loss.above);
+    let options = (format!("{selection:?}"), loss, n_starts, n_resamples, level, seed, profile);
+    Id::of(&json!([points, options])).to_string()
 }
 
 /// How sweeps are fitted: their frontier, whole trunks resampled.

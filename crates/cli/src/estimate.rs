@@ -117,7 +117,7 @@ impl EstimateArgs {
                     .map(|forecast| Estimate::Forecast(Box::new(forecast)))
             }
         };
-        let mut estimate = estimate.map_err(coded)?;
+        let mut estimate = estimate.map_err(coded).map_err(|error| curve.named(error))?;
         estimate.add(curve);
         Ok(estimate)
     }
@@ -138,6 +138,17 @@ impl Estimate {
         match self {
             Self::Fit(fit) => &fit.warnings,
             Self::Forecast(forecast) => &forecast.warnings,
+        }
+    }
+
+    /// The law, the columns of its axes and that of y.
+    pub fn names(&self) -> (&'static str, String, &str) {
+        match self {
+            Self::Fit(fit) => {
+                let axes: Vec<_> = fit.axes.values().map(String::as_str).collect();
+                (fit.law.name(), axes.join(", "), &fit.y)
+            }
+            Self::Forecast(forecast) => (forecast.law, forecast.x.clone(), &forecast.y),
         }
     }
 

@@ -47,7 +47,7 @@ pub fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(cannot).map_err(bad_input)
 }
 
-/// Of one curve its fit; of several the intervals of their exponents.
+/// Of one curve its fit, called `name`; of several the intervals of their exponents.
 ///
 /// # Errors
 /// Nothing to draw.
@@ -55,27 +55,36 @@ pub fn of_estimates(
     input: &Input,
     estimates: &[Estimate],
     selection: Selection,
+    name: &str,
 ) -> anyhow::Result<String> {
     match (input.curves.as_slice(), estimates) {
-        ([curve], [estimate]) => of_estimate(input, curve, estimate, selection),
+        ([curve], [estimate]) => of_estimate(input, curve, estimate, selection, name),
         _ => Ok(forest(input, estimates)?.svg()?),
     }
 }
 
+/// The title ends with the name of the exact fit.
 fn of_estimate(
     input: &Input,
     curve: &Curve,
     estimate: &Estimate,
     selection: Selection,
+    name: &str,
 ) -> anyhow::Result<String> {
+    let named = |title: &str| format!("{title} ({name})");
     match estimate {
         Estimate::Forecast(forecast) => {
-            Ok(forecast_figure(input, curve, forecast, selection).svg()?)
+            let figure = forecast_figure(input, curve, forecast, selection);
+            Ok(FitFigure { title: named(&figure.title), ..figure }.svg()?)
         }
         Estimate::Fit(fit) if fit.law.axes() == [Axis::X] => {
-            Ok(fit_figure(input, curve, fit, selection).svg()?)
+            let figure = fit_figure(input, curve, fit, selection);
+            Ok(FitFigure { title: named(&figure.title), ..figure }.svg()?)
         }
-        Estimate::Fit(fit) => Ok(contours(input, curve, fit)?.svg()?),
+        Estimate::Fit(fit) => {
+            let figure = contours(input, curve, fit)?;
+            Ok(ContourFigure { title: named(&figure.title), ..figure }.svg()?)
+        }
     }
 }
 

@@ -369,6 +369,13 @@ fn bad_tables_are_refused_with_what_to_fix() {
             )
         })
         .collect();
+    write("groups.csv", "run,x,y\ng,1,3\ng,2,2\ng,4,1\nshort,1,2\nshort,2,1\n");
+    complains(
+        &place,
+        &["fit", "--csv", "groups.csv", "--group", "run", "--x", "x", "--y", "y", "--law", "m2"],
+        11,
+        &["`short`: law m2 needs 3 points"],
+    );
     write("mixed.csv", &format!("x,y\n{mixed}"));
     fit("mixed.csv", "y", 2, &["`y` seems to be in two units"]);
     complains(
@@ -440,6 +447,11 @@ fn a_sweep_is_fitted_and_the_next_trials_are_suggested_and_can_be_run() {
     let filtered =
         json(&place, &["fit", "pretend", "--law", "m2", "--every-point", "--where", "seed = 0"]);
     assert_eq!((&filtered["n_points"], &filtered["n_dropped"]), (&20.into(), &20.into()));
+    let ends = json(&place, &["backtest", "pretend", "--law", "default"]);
+    let group = &ends["estimators"][0]["groups"][0];
+    let frontier = json(&place, &["frontier", "pretend"])["frontier"].as_array().unwrap().len();
+    let n = ["n_train", "n_test"].map(|key| group[key].as_u64().unwrap());
+    assert_eq!(n[0] + n[1], frontier as u64, "a fit of the sweep would see its frontier: {group}");
     let next = json(
         &place,
         &[

@@ -323,7 +323,12 @@ fn a_fit_of_a_table_follows_the_contract() {
     );
     complains(&place, &["fit", "--csv", "points.csv", "--x", "flops"], 2, &["--y"]);
     std::fs::write(place.path("short.csv"), "flops,err\n1,0.5\n2,0.4\n").unwrap();
-    complains(&place, &["fit", "--csv", "short.csv", "--x", "flops", "--y", "err"], 11, &["3"]);
+    complains(
+        &place,
+        &["fit", "--csv", "short.csv", "--x", "flops", "--y", "err"],
+        11,
+        &["needs 4"],
+    );
     std::fs::write(place.path("bad.csv"), "flops,err\n1,0.5\n2,zero\n").unwrap();
     complains(
         &place,

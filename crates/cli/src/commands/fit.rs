@@ -8,12 +8,16 @@ use analysis::forecast::MemberSummary;
 use analysis::{Fit, Forecast};
 use serde_json::{Value, json};
 
-use crate::analyse::{describe, short, with_interval};
+use store::{FitRecord, Store, WriterLock};
+
+use crate::analyse::{describe, inputs_hash, short, with_interval};
 use crate::estimate::{Estimate, EstimateArgs};
 use crate::exit::ALL_DONE;
 use crate::figure;
 use crate::input::{Curve, Input, InputArgs};
+use crate::journal::now;
 use crate::output::{Format, Rows, print_objects};
+use crate::progress::say;
 
 /// Fit a law to a sweep's frontier, or to columns of a CSV or parquet file
 ///
@@ -49,19 +53,59 @@ pub async fn fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
         analysis::FitOptions { profile: args.profile, ..args.estimate.options(input.selection) };
     let fitted = input.curves.iter().map(|curve| args.estimate.estimate(&input, curve, &options));
     let estimates = fitted.collect::<anyhow::Result<Vec<_>>>()?;
+    let hashes: Vec<_> =
+        input.curves.iter().map(|curve| inputs_hash(&curve.points, &options)).collect();
     if let Some(path) = &args.figure {
-        figure::write(path, &figure::of_estimates(&input, &estimates, options.selection)?)?;
+        let name = format!("fit {}", &hashes[0][..8]);
+        figure::write(path, &figure::of_estimates(&input, &estimates, options.selection, &name)?)?;
     }
-    print(&input, &estimates, args.format)?;
+    if args.input.csv.is_none() {
+        store(&args.input, &estimates, &hashes).await?;
+    }
+    print(&input, &estimates, &hashes, args.format)?;
     Ok(ExitCode::from(ALL_DONE))
 }
 
-fn print(input: &Input, estimates: &[Estimate], format: Format) -> anyhow::Result<()> {
+/// Keeps the fits of sweeps beside what they were made from. Of a store that someone writes to or that
+/// cannot be written, only the answer is lost, and it is printed.
+async fn store(args: &InputArgs, estimates: &[Estimate], hashes: &[String]) -> anyhow::Result<()> {
+    let Ok(_lock) = WriterLock::acquire(&args.db) else {
+        say("the store is being written to: the fit is not stored in it");
+        return Ok(());
+    };
+    let store = Store::open(&args.db).await?;
+    for ((sweep, estimate), hash) in args.sweeps.iter().zip(estimates).zip(hashes) {
+        let (law, axes, y) = estimate.names();
+        let record = FitRecord {
+            sweep: sweep.clone(),
+            law: law.to_owned(),
+            x: axes,
+            y: y.to_owned(),
+            inputs_hash: hash.clone(),
+            json: serde_json::to_string(&estimate.json()?)?,
+        };
+        store.save_fit(&record, now()).await?;
+    }
+    store.close().await;
+    Ok(())
+}
+
+fn print(
+    input: &Input,
+    estimates: &[Estimate],
+    hashes: &[String],
+    format: Format,
+) -> anyhow::Result<()> {
     let all = || input.curves.iter().zip(estimates);
     match format {
         Format::Json => {
-            let objects = estimates.iter().map(Estimate::json);
-            print_objects(&input.curves, objects.collect::<Result<_, _>>()?)
+            let object = |(estimate, hash): (&Estimate, &String)| {
+                let mut object = estimate.json()?;
+                object["inputs_hash"] = json!(hash);
+                Ok(object)
+            };
+            let objects = estimates.iter().zip(hashes).map(object);
+            print_objects(&input.curves, objects.collect::<serde_json::Result<_>>()?)
         }
         Format::Csv => {
             let columns = ["group", "law", "param", "value", "low", "high"].map(str::to_owned);
