@@ -12,7 +12,7 @@ use scheduler::Plan;
 use spec::SweepSpec;
 use table::{Missing, Request, Table};
 
-use crate::analyse::{Analysis, Y, column_of, of_axis};
+use crate::analyse::{Analysis, Y, column_of, of_axis, short};
 use crate::exit::bad_input;
 use crate::stored::StoredSweepArgs;
 
@@ -125,6 +125,11 @@ pub struct Curve {
 const FEW_STEPS: f64 = 500.0;
 
 impl Curve {
+    /// An error with the name of the curve that has it, where there are several.
+    pub fn named(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.group.is_empty() { error } else { error.context(format!("`{}`", self.name())) }
+    }
+
     /// As figures and tables name it: the cells of its group.
     pub fn name(&self) -> String {
         self.group.iter().map(|(_, cell)| cell.as_str()).collect::<Vec<_>>().join(" ")
@@ -164,7 +169,8 @@ impl InputArgs {
             None => self.read_sweeps(axes).await?,
         };
         for curve in &input.curves {
-            refuse_mixed_units(&curve.points, &input.labels)?;
+            let found = refuse_mixed_units(&curve.points, &input.labels);
+            found.map_err(|error| curve.named(error))?;
         }
         Ok(input)
     }
@@ -382,8 +388,8 @@ fn refuse_mixed_units(points: &[Point], labels: &Labels) -> anyhow::Result<()> {
     let column = mixed.axis.map_or(&labels.y, |axis| &labels.axes[axis]);
     Err(bad_input(anyhow!(
         "`{column}` seems to be in two units: nothing lies between {} and {}; convert it to one, or choose rows with --where",
-        mixed.below,
-        mixed.above
+        short(mixed.below),
+        short(mixed.above)
     )))
 }
 

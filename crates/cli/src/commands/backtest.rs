@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use analysis::FitOptions;
 use analysis::backtest::{Backtest, Case, Estimator, backtest as score};
 use analysis::law::Axis;
+use analysis::point::x;
+use analysis::{FitOptions, Point, Selection, frontier, seed_means};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
@@ -17,8 +18,8 @@ use crate::output::{Format, Rows, print_json};
 /// Score estimators by how well they extrapolate: fit a curve's smaller x, compare at its larger ones
 ///
 /// Each group is a curve. With --split its rows marked 1 are fitted (of repeated x the last) and those
-/// marked 0 scored; without it everything beyond --cut of the largest x is held out. The error of a
-/// curve is the root mean square of ln predicted - ln measured (arXiv 2209.06640).
+/// marked 0 scored; without it everything beyond --cut of the largest x is held out. Of a sweep the
+/// curve is the frontier of the means of seeds, as it is of a fit. The error of a curve is the root mean square of ln predicted - ln measured (arXiv 2209.06640).
 #[derive(clap::Args)]
 pub struct BacktestArgs {
     #[command(flatten)]
@@ -70,7 +71,7 @@ pub async fn backtest(args: &BacktestArgs) -> anyhow::Result<ExitCode> {
     }
     let split: Vec<_> = args.split.iter().map(String::as_str).collect();
     let input = args.input.read(&[Axis::X], &split).await?;
-    let cases = input.curves.iter().map(|curve| args.case(curve));
+    let cases = input.curves.iter().map(|curve| args.case(curve, input.selection));
     let cases = cases.collect::<anyhow::Result<Vec<_>>>()?;
     if cases.iter().all(|case| case.train.is_empty() || case.test.is_empty()) {
         return Err(too_few_points(anyhow!("no curve has both rows to fit and rows to score")));
@@ -86,6 +87,17 @@ pub async fn backtest(args: &BacktestArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(ALL_DONE))
 }
 
+/// What a fit of all of them would see.
+fn selected(points: &[Point], selection: Selection) -> Vec<Point> {
+    match selection {
+        Selection::EveryPoint => points.to_vec(),
+        Selection::Frontier => frontier(&seed_means(points))
+            .iter()
+            .map(|mean| Point::independent(mean.configuration, x(mean.x), mean.y))
+            .collect(),
+    }
+}
+
 impl BacktestArgs {
     fn options(&self) -> FitOptions {
         FitOptions {
@@ -97,9 +109,10 @@ impl BacktestArgs {
         }
     }
 
-    fn case(&self, curve: &Curve) -> anyhow::Result<Case> {
+    fn case(&self, curve: &Curve, selection: Selection) -> anyhow::Result<Case> {
         let Some(column) = &self.split else {
-            return Ok(Case::cut(curve.group.clone(), &curve.points, self.cut));
+            let points = selected(&curve.points, selection);
+            return Ok(Case::cut(curve.group.clone(), &points, self.cut));
         };
         let mut case = Case { group: curve.group.clone(), train: Vec::new(), test: Vec::new() };
         for (point, cells) in curve.points.iter().zip(&curve.cells) {

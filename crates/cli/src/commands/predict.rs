@@ -169,8 +169,11 @@ fn at_place(input: &Input, fit: &Fit, place: Xs) -> Value {
 }
 
 fn prediction(place: &[(&String, f64)], [value, low, high]: [f64; 3]) -> Value {
-    let mut object = json!({ "value": value, "low": low, "high": high });
-    place.iter().for_each(|(axis, x)| object[axis.as_str()] = json!(x));
+    let mut object: Value = place.iter().map(|(axis, x)| ((*axis).clone(), json!(x))).collect();
+    // Last, whatever the columns are called.
+    for (key, y) in [("value", value), ("low", low), ("high", high)] {
+        object[key] = json!(y);
+    }
     object
 }
 
