@@ -169,8 +169,10 @@ impl State {
     /// The mean and the variance of the mixture, as one distribution with heavy tails.
     fn at(&self, x: f64) -> Mixture {
         let u = x.ln() - self.data.ln_x;
+        let discrepancies: Vec<_> =
+            self.noises.iter().map(|noise| noise.at(u, &self.data)).collect();
         let say = |(member, noise, weight): &(Member, usize, f64)| {
-            (member.say(u, &self.noises[*noise], &self.data), *weight, member.freedom)
+            (member.say(u, &discrepancies[*noise]), *weight, member.freedom)
         };
         let said: Vec<_> = self.members.iter().map(say).collect();
         let mean: f64 = said.iter().map(|(say, weight, _)| weight * say.mean).sum();

@@ -80,18 +80,18 @@ impl Member {
         }
     }
 
-    /// ln y at u, relative to the last point; of a measurement, noise included.
-    pub fn say(&self, u: f64, noise: &Noise, data: &Data) -> Saying {
+    /// ln y at u, relative to the last point, where [`Noise::at`] says of the discrepancy there what is
+    /// `shared` with the data and what is `left`; of a measurement, noise included.
+    pub fn say(&self, u: f64, (shared, left): &(Vec<f64>, f64)) -> Saying {
         let n = self.at.len();
         let mut gradient = [0.0; MAX_COORDINATES];
         let curve = self.curve.evaluate(&self.at, u, &mut gradient);
-        let (shared, left) = noise.at(u, data);
         let columns = self.whitened.columns.iter();
-        gradient.iter_mut().zip(columns).for_each(|(by, column)| *by -= dot(column, &shared));
+        gradient.iter_mut().zip(columns).for_each(|(by, column)| *by -= dot(column, shared));
         let rows = self.covariance.chunks_exact(n);
         let known: f64 = rows.zip(&gradient).map(|(row, by)| by * dot(row, &gradient[..n])).sum();
         Saying {
-            mean: curve + dot(&shared, &self.whitened.residuals),
+            mean: curve + dot(shared, &self.whitened.residuals),
             variance: known + self.variance * (1.0 + KAPPA * KAPPA * left),
         }
     }
