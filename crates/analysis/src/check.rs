@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_long_table_is_looked_through_in_no_time() {
         let many = |i: u64| {
-            let (at, unit) = (1.0 + i as f64, if i % 2 == 0 { 100.0 } else { 1.0 });
+            let (at, unit) = (1.0 + i as f64, if i.is_multiple_of(2) { 100.0 } else { 1.0 });
             Point::independent(i, x(at), unit * at.powf(-0.1))
         };
         let points: Vec<_> = (0..100_000).map(many).collect();
