@@ -15,15 +15,15 @@ pub struct EstimateArgs {
     pub law: Option<String>,
 
     /// What a residual of ln y costs
-    #[arg(long, value_enum, default_value_t = LossKind::Huber)]
+    #[arg(long, value_enum, default_value_t = LossKind::Huber, requires = "law")]
     pub loss: LossKind,
 
     /// Where a Huber term turns from a square to a line, in ln y
-    #[arg(long, default_value_t = Loss::default().delta)]
+    #[arg(long, default_value_t = Loss::default().delta, requires = "law")]
     pub delta: f64,
 
     /// Weight of points above the curve, at most 1: less where trials may be under-tuned
-    #[arg(long, value_name = "WEIGHT", default_value_t = 1.0)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 1.0, requires = "law")]
     pub above: f64,
 
     /// Starting points
