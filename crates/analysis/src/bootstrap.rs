@@ -63,7 +63,15 @@ impl Bootstrap {
         let minima: Vec<_> =
             self.starts(&objective).iter().map(|start| minimise(&objective, start)).collect();
         let Minimum { at, converged, .. } = &minima[lowest(&minima)];
-        Some((objective.params(at), *converged))
+        Some((objective.params(&self.as_of_all(at, design)), *converged))
+    }
+
+    /// Where a resample of all clusters would lie, if `at` is of a part of them: deviations from the best
+    /// fit shrink with the root of their number (the m out of n bootstrap: Bickel and others 1997).
+    fn as_of_all(&self, at: &Values, design: &Design) -> Values {
+        let shrink = (design.n_drawn() as f64 / design.n_clusters() as f64).sqrt();
+        let deviations = at.iter().zip(&self.warm).map(|(at, warm)| (at - warm, warm));
+        deviations.map(|(by, warm)| warm + shrink * by).collect()
     }
 
     fn starts(&self, objective: &Objective) -> Vec<Values> {

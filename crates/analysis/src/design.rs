@@ -7,6 +7,9 @@ use crate::law::{Axis, MAX_AXES, Xs};
 use crate::point::{Point, Selection, keep_frontier, labels};
 use crate::random::Stream;
 
+/// So many points show the shape of any law; what more of them add is precision.
+pub(crate) const MANY: usize = 2048;
+
 /// One residual of the fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Datum {
@@ -104,10 +107,19 @@ impl<'a> Design<'a> {
         self.select(&vec![1.0; self.n_clusters])
     }
 
-    /// As many clusters as there are, drawn with replacement.
+    /// Clusters that a resample draws: as many as there are, but of very many independent ones a part. A
+    /// frontier is one of all its clusters, however many.
+    pub fn n_drawn(&self) -> usize {
+        match self.selection {
+            Selection::EveryPoint => self.n_clusters.min(MANY),
+            Selection::Frontier => self.n_clusters,
+        }
+    }
+
+    /// Clusters drawn with replacement.
     pub fn resample(&self, stream: &mut Stream) -> Vec<Datum> {
         let mut times = vec![0.0; self.n_clusters];
-        (0..self.n_clusters).for_each(|_| times[stream.below(self.n_clusters)] += 1.0);
+        (0..self.n_drawn()).for_each(|_| times[stream.below(self.n_clusters)] += 1.0);
         self.select(&times)
     }
 

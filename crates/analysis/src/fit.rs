@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::bootstrap::{Bootstrap, Ensemble, central};
-use crate::design::{Datum, Design, Scale, n_distinct};
+use crate::design::{Datum, Design, MANY, Scale, n_distinct};
 use crate::law::{Axis, Law, MAX_PARAMS, Unit, Values, Xs};
 use crate::loss::Loss;
 use crate::minimise::Minimum;
@@ -359,6 +359,8 @@ pub(crate) fn check_enough(
 }
 
 fn starts_of(objective: &Objective, options: &FitOptions) -> Vec<Values> {
+    let rough = objective.thinned(MANY);
+    let objective = rough.as_ref().unwrap_or(objective);
     if options.given_starts.is_empty() {
         return starts(objective, options.n_starts);
     }

@@ -186,6 +186,20 @@ impl Objective {
         }
     }
 
+    /// Of more than `most` points as many of them, evenly in their order, each with the weight of those
+    /// that it stands for.
+    pub fn thinned(&self, most: usize) -> Option<Self> {
+        let every = self.at.len().div_ceil(most);
+        let weight = self.weight.iter().step_by(every).map(|weight| every as f64 * weight);
+        (every > 1).then(|| Self {
+            at: self.at.iter().step_by(every).copied().collect(),
+            ln_y: self.ln_y.iter().step_by(every).copied().collect(),
+            weight: weight.collect(),
+            bounds: self.bounds.clone(),
+            ..*self
+        })
+    }
+
     /// Parameters in internal units.
     pub fn params(&self, coordinates: &[f64]) -> Values {
         let roles = self.law.params().iter().map(|param| param.role);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use crate::design::MANY;
 use crate::law::Values;
 use crate::minimise::{Minimum, minimise};
 use crate::objective::Objective;
@@ -11,6 +12,8 @@ use crate::objective::Objective;
 /// Relative excess of the objective below which a start has reached the best one. A start that ends
 /// in another local minimum misses by far more, one that ends early on a flat slope by about this.
 const AT_BEST: f64 = 1e-6;
+/// Minima of a part of very many points that are sought again among all.
+const N_POLISHED: usize = 4;
 /// Below this root mean square residual, data are noiseless and objectives all rounding.
 const EXACT: f64 = 1e-9;
 
@@ -25,7 +28,10 @@ pub(crate) struct Search {
 impl Search {
     pub fn new(objective: &Objective, starts: &[Values]) -> Self {
         let (distinct, place) = distinct(starts);
-        let found: Vec<_> = distinct.par_iter().map(|start| minimise(objective, start)).collect();
+        let found = match objective.thinned(MANY) {
+            None => minima(objective, &distinct),
+            Some(rough) => polished(objective, &minima(&rough, &distinct)),
+        };
         let minima: Vec<_> = place.into_iter().map(|at| found[at].clone()).collect();
         let best = lowest(&minima);
         let limit = within(&minima[best], AT_BEST, objective);
@@ -46,6 +52,27 @@ impl Search {
         let limit = within(self.best(), excess, objective);
         self.minima.iter().filter(move |minimum| minimum.converged && minimum.value <= limit)
     }
+}
+
+fn minima(objective: &Objective, starts: &[&Values]) -> Vec<Minimum> {
+    starts.par_iter().map(|start| minimise(objective, start)).collect()
+}
+
+/// Of very many points a part has shown where the minima are; the lowest few are sought again among all,
+/// for every start that ended in them. The others are as if they had not ended.
+fn polished(objective: &Objective, rough: &[Minimum]) -> Vec<Minimum> {
+    let is_one = |a: &Minimum, b: &Minimum| (a.value / b.value - 1.0).abs() <= AT_BEST;
+    let mut order: Vec<_> = rough.iter().filter(|minimum| minimum.value.is_finite()).collect();
+    order.sort_by(|a, b| a.value.total_cmp(&b.value));
+    order.dedup_by(|a, b| is_one(a, b));
+    order.truncate(N_POLISHED);
+    let starts: Vec<_> = order.iter().map(|minimum| &minimum.at).collect();
+    let all = minima(objective, &starts);
+    let of = |minimum: &Minimum| match order.iter().position(|other| is_one(minimum, other)) {
+        Some(at) => all[at].clone(),
+        None => Minimum { value: f64::INFINITY, converged: false, ..minimum.clone() },
+    };
+    rough.iter().map(of).collect()
 }
 
 /// The starts that differ, and by start which of them it is: from one place there is one way.

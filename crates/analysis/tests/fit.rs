@@ -494,3 +494,37 @@ fn the_order_of_rows_does_not_matter() {
     };
     assert_eq!(json(&points), json(&shuffled));
 }
+
+#[test]
+fn of_very_many_points_a_part_finds_the_minimum_and_all_of_them_say_where_it_is() {
+    let options = FitOptions { n_starts: 64, n_resamples: 200, ..FitOptions::default() };
+    let n = 40_000;
+    let points = points(&M2, &M2_TRUTH, n, 5.0, &mut normal(3, 0.05));
+    let fit = fit(&M2, &points, &labels(), &options).unwrap();
+    let c = fit.param("c").unwrap();
+    // A hundredth of a percent of noise is left of 5% over 40,000 points, times a few for the floor.
+    assert!((c.value / M2_TRUTH[1] - 1.0).abs() < 0.01, "{c:?}");
+    let (low, high) = c.interval.unwrap();
+    assert!(low <= M2_TRUTH[1] && M2_TRUTH[1] <= high && high - low < 0.01, "{c:?}");
+    assert_eq!(fit.starts.at_best, 64);
+}
+
+/// Intervals narrow with the root of the number of points, through the number where only a part is drawn.
+#[test]
+fn intervals_of_many_points_are_as_narrow_as_their_number_makes_them() {
+    let options = FitOptions {
+        n_starts: 16,
+        loss: Loss::squares(),
+        n_resamples: 300,
+        holdout: false,
+        ..FitOptions::default()
+    };
+    let width = |n: u64| {
+        let points = points(&M2, &M2_TRUTH, n, 5.0, &mut normal(3, 0.05));
+        let (low, high) =
+            fit(&M2, &points, &labels(), &options).unwrap().param("c").unwrap().interval.unwrap();
+        high - low
+    };
+    let ratio = width(1_800) / width(7_200);
+    assert!((1.7..2.3).contains(&ratio), "{ratio}");
+}
