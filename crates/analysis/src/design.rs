@@ -8,7 +8,7 @@ use crate::point::{Point, Selection, keep_frontier, labels};
 use crate::random::Stream;
 
 /// So many points show the shape of any law; what more of them add is precision.
-pub(crate) const MANY: usize = 2048;
+pub(crate) const MANY: usize = 1024;
 
 /// One residual of the fit.
 #[derive(Clone, Copy, Debug, PartialEq)]

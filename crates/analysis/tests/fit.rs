@@ -525,6 +525,6 @@ fn intervals_of_many_points_are_as_narrow_as_their_number_makes_them() {
             fit(&M2, &points, &labels(), &options).unwrap().param("c").unwrap().interval.unwrap();
         high - low
     };
-    let ratio = width(1_800) / width(7_200);
+    let ratio = width(1_000) / width(4_000);
     assert!((1.7..2.3).contains(&ratio), "{ratio}");
 }
