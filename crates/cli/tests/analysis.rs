@@ -162,7 +162,7 @@ fn csv_is_rows_of_single_values_whatever_is_asked() {
     check(&[&["fit"], &law[..]].concat(), "group,law,param,value,low,high", 6);
     check(
         &[&["predict", "--target", "1e22,1e23"], &law[..]].concat(),
-        "law,compute,d_opt,d_opt_low,d_opt_high,n_opt,n_opt_low,n_opt_high,y,y_low,y_high",
+        "law,compute,n_opt,n_opt_low,n_opt_high,d_opt,d_opt_low,d_opt_high,y,y_low,y_high",
         2,
     );
 }
