@@ -10,7 +10,7 @@ use crate::input::{Curve, Input};
 
 #[derive(clap::Args)]
 pub struct EstimateArgs {
-    /// The law; without one the default estimator, an average of curves that extrapolates better
+    /// The law; without one the default estimator, an average of curves built to extrapolate
     #[arg(long, value_parser = PossibleValuesParser::new(analysis::law::ALL.iter().map(|law| law.name())))]
     pub law: Option<String>,
 
