@@ -4,8 +4,8 @@
 //! coordinates and under three accounts of how points scatter around it (`noise.rs`). A third of the
 //! weight is that of the power laws with and without a floor, a third the product's, a third the
 //! plateau's, whatever the data say of them: which form is right does not show before the end, and
-//! opposite errors cancel. Within a third the data decide. What comes out is a distribution, and its
-//! centre extrapolates better than any single law: docs/design/2026-11-21-default-estimator.md.
+//! opposite errors cancel. Within a third the data decide. What comes out is a distribution. How well
+//! it extrapolates, and how it was chosen: docs/design/2026-11-21-default-estimator.md.
 
 mod curve;
 mod data;

@@ -3,7 +3,8 @@
 //!
 //! Pure: the same points, options and seed give the same fit, bit for bit, on any number of
 //! threads. Nothing is read, written or printed here, no row is dropped, and nothing is known of
-//! sweeps or stores: the caller says what a point's configuration and cluster are.
+//! sweeps or stores: the caller says what a point's configuration and cluster are. Only a backtest
+//! looks at a clock, to say how long each estimator took.
 //!
 //! | module | one idea |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Extrapolation on many tasks at once: a small plot for each, with the points that were fitted,
+//! Extrapolation on many curves at once: a small plot for each, with the points that were fitted,
 //! those that were held out, and what each estimator made of them.
 
 use plotters::style::RGBColor;
@@ -43,7 +43,7 @@ pub struct BacktestFigure {
     pub panels: Vec<BacktestPanel>,
 }
 
-/// One task.
+/// One curve.
 #[derive(Clone, Debug)]
 pub struct BacktestPanel {
     pub title: String,

@@ -12,33 +12,29 @@ pub struct Bnsl {
     params: &'static [Param],
 }
 
+/// Of two breaks; of one without the last three.
+const PARAMS: &[Param] = &[
+    Param::linear("a", Role::Floor),
+    Param::linear("b", Role::Coefficient),
+    Param::new("c0", Role::Exponent),
+    Param::new("c1", Role::Turn),
+    Param::new("d1", Role::Place(0)),
+    Param::new("f1", Role::Sharpness),
+    Param::new("c2", Role::Turn),
+    Param::new("d2", Role::Place(0)),
+    Param::new("f2", Role::Sharpness),
+];
+
 pub const BNSL1: Bnsl = Bnsl {
     name: "bnsl1",
     formula: "y = a + b x^-c0 (1 + (x/d1)^(1/f1))^(-c1 f1)",
-    params: &[
-        Param::linear("a", Role::Floor),
-        Param::linear("b", Role::Coefficient),
-        Param::new("c0", Role::Exponent),
-        Param::new("c1", Role::Turn),
-        Param::new("d1", Role::Place(0)),
-        Param::new("f1", Role::Sharpness),
-    ],
+    params: PARAMS.split_at(HEAD + BREAK).0,
 };
 
 pub const BNSL2: Bnsl = Bnsl {
     name: "bnsl2",
     formula: "y = a + b x^-c0 (1 + (x/d1)^(1/f1))^(-c1 f1) (1 + (x/d2)^(1/f2))^(-c2 f2)",
-    params: &[
-        Param::linear("a", Role::Floor),
-        Param::linear("b", Role::Coefficient),
-        Param::new("c0", Role::Exponent),
-        Param::new("c1", Role::Turn),
-        Param::new("d1", Role::Place(0)),
-        Param::new("f1", Role::Sharpness),
-        Param::new("c2", Role::Turn),
-        Param::new("d2", Role::Place(0)),
-        Param::new("f2", Role::Sharpness),
-    ],
+    params: PARAMS,
 };
 
 /// Parameters before the breaks, and of each.
