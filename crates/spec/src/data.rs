@@ -20,6 +20,10 @@ pub struct ProceduralSpec {
     pub resolution: u32,
     /// Number of classes.
     pub classes: u32,
+    /// The first class of the world that `seed` makes; sets over ranges that do not meet share no
+    /// class. 0 but for held-out classes.
+    #[serde(default)]
+    pub first_class: u32,
     /// Scales every nuisance; 1 is the set that the shipped experiments are tuned for.
     pub difficulty: f64,
     /// Seed of the whole set (outlines, colours, streams); not the trial's seed.

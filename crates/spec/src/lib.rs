@@ -13,19 +13,27 @@ mod segment;
 mod shape;
 mod sweep;
 mod train;
+mod transfer;
 mod trial;
 
 pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
 pub use event::{LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name};
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
-pub use model::{ModelError, ModelSpec, Pool, Positions, VitSpec};
+pub use model::{
+    BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
+    Norm, Pool, Positions, Stages, Unit, VitSpec,
+};
 pub use schedule::{Cooldown, Decay, Schedule};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
-pub use sweep::{SpecError, SweepSpec};
-pub use train::{AdamW, Augmentation, EvalSpec, Optimiser, Precision, TrainSpec, WeightDecay};
+pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};
+pub use train::{
+    Adafactor, AdamW, Augmentation, Convention, EvalSpec, Moment, Objective, Optimiser, Precision,
+    Sgd, TrainSpec, WeightDecay,
+};
+pub use transfer::{FewShot, FineTune, LinearProbe, Resample, TransferMethod, TransferSpec};
 pub use trial::{Recipe, TrialSpec};
 
 /// Version of every type of this crate that is stored or piped. Raised by any change that would
 /// make an older reader misunderstand; it is part of every hashed spec, so ids change with it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;

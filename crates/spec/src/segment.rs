@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, SegmentId};
+use crate::transfer::TransferSpec;
 use crate::trial::Recipe;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub enum SegmentKind {
     Cooldown,
     /// A whole trial under a schedule that depends on its length, and so shares nothing.
     Whole,
+    /// An evaluation of a finished trial on another task; see [`SegmentSpec::transfer`].
+    Transfer,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,17 @@ pub struct SegmentSpec {
     pub start: u64,
     /// One past the last step.
     pub end: u64,
+    /// Of a whole trial: the steps at its end over which the rate falls to zero besides.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cooldown: u64,
+    /// Of an evaluation: the task, and what is done with it. `recipe` then tells of the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferSpec>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl SegmentSpec {
@@ -40,17 +54,27 @@ impl SegmentSpec {
 
     /// FLOPs of training this segment once.
     pub fn train_flops(&self) -> f64 {
-        self.steps() as f64 * self.recipe.step_flops()
+        match &self.transfer {
+            None => self.steps() as f64 * self.recipe.step_flops(),
+            Some(transfer) => transfer.flops(&self.recipe.model),
+        }
     }
 
     /// Learning rate of the step with this index.
     pub fn learning_rate(&self, step: u64) -> f64 {
+        self.recipe.train.learning_rate * self.multiplier(step)
+    }
+
+    fn multiplier(&self, step: u64) -> f64 {
         let schedule = &self.recipe.train.schedule;
-        let multiplier = match self.kind {
-            SegmentKind::Trunk | SegmentKind::Whole => schedule.multiplier(step, self.end),
+        match self.kind {
+            SegmentKind::Trunk | SegmentKind::Transfer => schedule.multiplier(step, self.end),
+            SegmentKind::Whole => {
+                let left = self.end.saturating_sub(step) as f64 / self.cooldown.max(1) as f64;
+                schedule.multiplier(step, self.end) * left.min(1.0)
+            }
             SegmentKind::Cooldown => schedule.cooldown_multiplier(step, self.start, self.end),
-        };
-        self.recipe.train.learning_rate * multiplier
+        }
     }
 
     /// Whether the segment evaluates after its step number `done` (a count of finished steps).

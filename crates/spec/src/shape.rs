@@ -28,6 +28,16 @@ pub struct NamedShape {
 pub enum ShapeError {
     #[error("unknown shape `{0}`; known shapes: {known}; or spell it out: {{ width = 96, depth = 6, mlp = 384, heads = 3 }}", known = known_names())]
     Unknown(String),
+    #[error(
+        "unknown shape `{0}` of family bit; R50x1, R101x3, R152x2, R200x3 and the like are known; or spell it out: {{ layers = [1, 1, 1], width = 16 }}"
+    )]
+    UnknownBit(String),
+    #[error(
+        "unknown shape `{0}` of family mixer; S, B, L and H are known; or spell it out: {{ width = 64, depth = 4, mlp = 256, tokens = 32 }}"
+    )]
+    UnknownMixer(String),
+    #[error("a shape of family {family} is spelt out by {keys}")]
+    Keys { family: &'static str, keys: &'static str },
     #[error("heads = {heads} does not divide width = {width}")]
     HeadsDoNotDivideWidth { heads: u32, width: u32 },
     #[error("`{0}` must be from 1 to {MAX_SIDE}")]

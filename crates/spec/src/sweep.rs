@@ -6,9 +6,21 @@
 mod expand;
 mod file;
 mod locate;
+mod model;
 mod overrides;
+mod transfer;
+mod variant;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::id::TrialId;
+use crate::model::ModelSpec;
+use crate::train::TrainSpec;
+use crate::transfer::TransferSpec;
 use crate::trial::TrialSpec;
+use variant::Variant;
 
 /// A valid sweep and all its trials.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,16 +30,27 @@ pub struct SweepSpec {
     pub text: String,
     /// Every trial once, cheapest first, so that a broken sweep fails before it is expensive.
     pub trials: Vec<TrialSpec>,
+    /// The variant that each trial belongs to, in a sweep that has variants; a trial of several
+    /// belongs to the first.
+    pub variants: BTreeMap<TrialId, String>,
+    /// What every trial is evaluated on besides.
+    pub transfers: Vec<TransferSpec>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     #[error("{file}: {source}")]
     Syntax { file: String, source: toml::de::Error },
+    #[error("{file}, variant `{variant}`: {source}")]
+    VariantSyntax { file: String, variant: String, source: toml::de::Error },
     #[error("{file}, line {line}, {key}: {message}")]
     Invalid { file: String, line: usize, key: String, message: String },
     #[error("--set {assignment}: {message}")]
     Override { assignment: String, message: String },
+    #[error("{file}: {source}")]
+    Json { file: String, source: serde_json::Error },
+    #[error("{file}, {key}: {message}")]
+    InvalidJson { file: String, key: String, message: String },
 }
 
 /// A key of the sweep file, as in `train.learning_rate` or `part[1].shapes[0]`, and what is wrong
@@ -42,6 +65,62 @@ impl Problem {
     fn new(key: impl Into<String>, message: impl ToString) -> Self {
         Self { key: key.into(), message: message.to_string() }
     }
+
+    /// Named by the variant's own key where the variant gives it, else by the sweep's.
+    fn of_variant(self, position: usize, text: &str) -> Self {
+        let own = format!("variant[{position}].{}", self.key);
+        match locate::has_table_of(text, &own) {
+            true => Self { key: own, ..self },
+            false => self,
+        }
+    }
+
+    fn in_file(self, file: &str, text: &str) -> SpecError {
+        let line = locate::line_of(text, &self.key);
+        SpecError::Invalid { file: file.to_owned(), line, key: self.key, message: self.message }
+    }
+}
+
+/// The model of a spec file: the `[model]` table of a sweep file as JSON, with `shape` in the place of
+/// `shapes`, and `resolution` and `classes`. `file` is its name in errors.
+///
+/// # Errors
+/// Text that is not JSON, an unknown or missing key, or values that make no model.
+pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
+    let json = |source| SpecError::Json { file: file.to_owned(), source };
+    let mut table: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(json)?;
+    let mut own = |key: &str| table.remove(key).unwrap_or_default();
+    let (shape, resolution, classes) = (own("shape"), own("resolution"), own("classes"));
+    let shape = model::ShapeEntry::deserialize(shape)
+        .map_err(|error| json_problem(file, Problem::new("shape", error)))?;
+    let number = |key: &str, value: serde_json::Value| {
+        u32::deserialize(value).map_err(|error| json_problem(file, Problem::new(key, error)))
+    };
+    let (resolution, classes) = (number("resolution", resolution)?, number("classes", classes)?);
+    let table = model::ModelTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
+    table.model("", &shape, resolution, classes).map_err(|problem| json_problem(file, problem))
+}
+
+/// The `[train]` table of a sweep file as JSON, with one learning rate.
+///
+/// # Errors
+/// Text that is not JSON, an unknown or missing key, or values that make no training.
+pub fn train_from_json(file: &str, text: &str) -> Result<TrainSpec, SpecError> {
+    let table: file::TrainTable = serde_json::from_str(text)
+        .map_err(|source| SpecError::Json { file: file.to_owned(), source })?;
+    let problem = |problem| json_problem(file, problem);
+    match table.learning_rate {
+        file::LearningRate::One(rate) => expand::train(&table, rate).map_err(problem),
+        file::LearningRate::Tuned(_) | file::LearningRate::ByShape(_) => {
+            Err(problem(Problem::new("learning_rate", "one number is needed here")))
+        }
+    }
+}
+
+fn json_problem(file: &str, problem: Problem) -> SpecError {
+    let Problem { key, message } = problem;
+    SpecError::InvalidJson { file: file.to_owned(), key, message }
 }
 
 impl SweepSpec {
@@ -52,15 +131,54 @@ impl SweepSpec {
     /// Text that is not TOML, an unknown or missing key, or values that make no sweep.
     pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Self, SpecError> {
         let text = overrides::apply(text, overrides)?;
-        let tables: file::SweepFile = toml::from_str(&text)
-            .map_err(|source| SpecError::Syntax { file: file.to_owned(), source })?;
-        let trials = expand::trials(&tables).map_err(|problem| SpecError::Invalid {
-            file: file.to_owned(),
-            line: locate::line_of(&text, &problem.key),
-            key: problem.key,
-            message: problem.message,
+        let variants = variant::all(&text).map_err(|(position, message)| {
+            let problem = Problem::new(format!("variant[{position}]"), message);
+            problem.in_file(file, &text)
         })?;
-        Ok(Self { name: tables.name, text, trials })
+        let mut sweep = Self {
+            name: String::new(),
+            text: text.clone(),
+            trials: Vec::new(),
+            variants: BTreeMap::new(),
+            transfers: Vec::new(),
+        };
+        for (position, variant) in variants.iter().enumerate() {
+            sweep.add(file, position, variant)?;
+        }
+        sweep.trials.sort_by(|a, b| a.train_flops().total_cmp(&b.train_flops()));
+        Ok(sweep)
+    }
+
+    /// Adds the trials of a variant that the sweep does not have yet.
+    fn add(&mut self, file: &str, position: usize, variant: &Variant) -> Result<(), SpecError> {
+        let tables: file::SweepFile = toml::from_str(&variant.text).map_err(|source| {
+            let file = file.to_owned();
+            match variant.name.clone() {
+                None => SpecError::Syntax { file, source },
+                Some(variant) => SpecError::VariantSyntax { file, variant, source },
+            }
+        })?;
+        let located = |problem: Problem| match variant.name {
+            None => problem.in_file(file, &self.text),
+            Some(_) => problem.of_variant(position, &self.text).in_file(file, &self.text),
+        };
+        let trials = expand::trials(&tables).map_err(located)?;
+        let transfers = transfer::transfers(&tables).map_err(located)?;
+        if position > 0 && transfers != self.transfers {
+            let message = "every variant is evaluated alike: its [[transfer]] tables, and the classes that they hold out, may not differ";
+            return Err(located(Problem::new("transfer", message)));
+        }
+        (self.name, self.transfers) = (tables.name, transfers);
+        let known: BTreeSet<TrialId> = self.trials.iter().map(TrialSpec::id).collect();
+        for trial in trials {
+            let id = trial.id();
+            if known.contains(&id) {
+                continue;
+            }
+            self.variants.extend(variant.name.clone().map(|name| (id, name)));
+            self.trials.push(trial);
+        }
+        Ok(())
     }
 
     /// The sweep file as JSON, for programs that do not read TOML.
@@ -142,7 +260,13 @@ examples = 512
         check(("weight_decay = 0.05", "weight_decay = -1"), &["line 17", "train.weight_decay"]);
         check(("name = \"test\"", "name = \"a/b\""), &["line 2", "name"]);
         check(("cooldown = 0.2", "cooldown = 1.5"), &["line 16", "train.schedule.cooldown"]);
-        check(("\"rsqrt\", timescale = 100", "\"cosine\""), &["cooldown", "cosine"]);
+        check(("\"rsqrt\"", "\"cosine\""), &["train.schedule.timescale", "rsqrt"]);
+        check(
+            ("patch = 8", "patch = 8\ngroups = 8"),
+            &["line 9", "model.groups", "no such setting"],
+        );
+        check(("batch = 32", "batch = 32\nmicro_batch = 5"), &["line 15", "train.micro_batch"]);
+        check(("heads = 1", "layers = [1]"), &["line 9", "model.shapes[1]", "heads"]);
         check(("mu = 3e-3", "mu = nan"), &["line 15", "train.learning_rate.mu"]);
         check(("source = \"procedural\"", "source = \"cifar11\""), &["line 5", "cifar11"]);
         check(("seeds = [0, 1]", "seeds = [0, -1]"), &["line 3", "seeds"]);
@@ -151,6 +275,68 @@ examples = 512
             for part in parts {
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }
+        }
+    }
+
+    const VARIANTS: &str = r#"
+[[variant]]
+name = "plain"
+[[variant]]
+name = "bit"
+train.learning_rate = 1e-3
+model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 }
+"#;
+
+    fn with_variants(replaced: (&str, &str)) -> Result<SweepSpec, SpecError> {
+        // What the variants differ in is theirs alone: a table is merged key by key.
+        let model = "[model]\nfamily = \"vit\"\npatch = 8\nshapes = [\"mu\", { width = 16, depth = 2, mlp = 64, heads = 1 }]\n";
+        assert!(SWEEP.contains(model));
+        let plain = "name = \"plain\"\nmodel = { family = \"vit\", patch = 8, shapes = [\"mu\"] }";
+        let text = SWEEP.replace(model, "") + &VARIANTS.replace("name = \"plain\"", plain);
+        assert!(text.contains(replaced.0), "{}", replaced.0);
+        parse(&text.replace(replaced.0, replaced.1))
+    }
+
+    #[test]
+    fn variants_replace_settings_and_label_trials() {
+        let sweep = with_variants(("", "")).unwrap();
+        assert_eq!(sweep.trials.len(), 16);
+        for trial in &sweep.trials {
+            let expected = if trial.recipe.model.family() == "bit" { "bit" } else { "plain" };
+            assert_eq!(sweep.variants[&trial.id()], expected);
+        }
+        assert_eq!(parse(&sweep.text).unwrap(), sweep);
+    }
+
+    #[test]
+    fn errors_of_variants_name_their_keys() {
+        for (replaced, parts) in [
+            (("groups = 4", "groups = 3"), ["variant[1].model.groups", "does not divide"]),
+            (("groups = 4", "group = 4"), ["variant `bit`", "unknown field `group`"]),
+            (("name = \"bit\"", "name = \"plain\""), ["variant[1]", "two variants"]),
+            (("batch = 32", "batch = 0"), ["train.batch", "at least 1"]),
+        ] {
+            let error = with_variants(replaced).unwrap_err().to_string();
+            for part in parts {
+                assert!(error.contains(part), "`{part}` is not in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn transfers_hold_classes_out_and_their_errors_name_keys() {
+        let few = "[[transfer]]\nmethod = \"few-shot\"\nshots = [5, 10]\n";
+        let sweep = parse(&format!("{SWEEP}{few}")).unwrap();
+        let [transfer] = &sweep.transfers[..] else { panic!("{:?}", sweep.transfers) };
+        let crate::DataSpec::Procedural(data) = &transfer.data else { panic!("{transfer:?}") };
+        assert_eq!((data.first_class, data.classes, transfer.classes), (64, 64, 64));
+        for (table, parts) in [
+            (format!("{few}steps = 3\n"), ["transfer[0].steps", "no such setting"]),
+            (format!("{few}{few}"), ["transfer[1]", "give this one a name"]),
+            ("[[transfer]]\nmethod = \"fine-tune\"\n".into(), ["transfer[0]", "is missing"]),
+        ] {
+            let error = parse(&format!("{SWEEP}{table}")).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
         }
     }
 

@@ -10,24 +10,91 @@ use crate::schedule::Schedule;
 pub struct TrainSpec {
     /// Examples per optimiser step.
     pub batch: u32,
+    /// Examples per forward and backward pass; the gradients of a step's passes are added up. None:
+    /// the whole batch at once. The numbers are the same but for rounding.
+    pub micro_batch: Option<u32>,
+    /// Keep only what enters each block, and compute the rest again in the backward pass.
+    pub checkpoint_activations: bool,
+    pub objective: Objective,
+    /// p of the Beta(p, p) that weighs each batch against itself, rolled by one (1710.09412); 0 is off.
+    pub mixup: f64,
     pub optimiser: Optimiser,
     /// Peak learning rate; the schedule multiplies it.
     pub learning_rate: f64,
     pub weight_decay: WeightDecay,
     /// Largest global gradient norm; larger gradients are scaled down to it. None: no clipping.
     pub clip: Option<f64>,
+    /// Decay of the moving average of the parameters that is evaluated in their place. None: off.
+    pub polyak: Option<f64>,
     pub schedule: Schedule,
     pub augmentation: Augmentation,
     pub precision: Precision,
+}
+
+/// What training minimises. Losses are in nats, means over examples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Objective {
+    /// Cross-entropy of one class among all.
+    Softmax {
+        /// Share of the target that is spread evenly over all classes.
+        #[serde(default)]
+        label_smoothing: f64,
+    },
+    /// Binary cross-entropy of every class, summed over classes, as for JFT and ImageNet-21k
+    /// (2010.11929, section 4.1 and appendix B.1).
+    Sigmoid {
+        /// The classifier's biases at initialisation: log-odds of a rare class.
+        #[serde(default = "rare")]
+        head_bias: f64,
+        #[serde(default)]
+        label_smoothing: f64,
+    },
+    /// The mean colour of corrupted patches, 3 bits a channel, by cross-entropy over 512 colours
+    /// (2010.11929, section 4.6 and appendix B.1.2).
+    MaskedPatch {
+        /// Share of the patches that are corrupted.
+        #[serde(default = "half")]
+        share: f64,
+    },
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self::Softmax { label_smoothing: 0.0 }
+    }
+}
+
+impl Objective {
+    /// Colours of the masked-patch objective: 8 levels of each of 3 channels.
+    pub const COLOURS: u32 = 512;
+}
+
+const fn rare() -> f64 {
+    -10.0
+}
+
+const fn half() -> f64 {
+    0.5
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Optimiser {
     Adamw(AdamW),
+    Adafactor(Adafactor),
+    Sgd(Sgd),
 }
 
-/// Loshchilov & Hutter (1711.05101), with decay multiplied by the learning rate, as in PyTorch.
+/// How a moment is kept. What is bf16 is computed in f32 and rounded when it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    F32,
+    Bf16,
+}
+
+/// Loshchilov & Hutter (1711.05101).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamW {
@@ -35,15 +102,61 @@ pub struct AdamW {
     /// 0.95 rather than 0.999 by default: a short trial does not have thousands of steps to average over.
     pub beta2: f64,
     pub eps: f64,
+    pub first_moment: Moment,
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8 }
+        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, first_moment: Moment::F32 }
     }
 }
 
-/// Decoupled decay of matrices; biases, norms, positions and the class token are never decayed.
+/// Adafactor as Scaling ViT modified it (2106.04560, section 3.4): factored second moment, first
+/// moment in bf16, no clipping of updates, no scaling by the parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adafactor {
+    pub beta1: f64,
+    /// The second moment's decay at update t (from 1) is `min(beta2_cap, 1 - t^-decay_exponent)`.
+    pub beta2_cap: f64,
+    pub decay_exponent: f64,
+    /// Tensors whose two largest sides are both at least this are factored over them.
+    pub min_dim: u32,
+    /// Added to squared gradients.
+    pub eps: f64,
+    pub first_moment: Moment,
+}
+
+impl Default for Adafactor {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2_cap: 0.999,
+            decay_exponent: 0.8,
+            min_dim: 32,
+            eps: 1e-30,
+            first_moment: Moment::Bf16,
+        }
+    }
+}
+
+/// Momentum as PyTorch has it: `m = momentum m + g`, `p -= lr m`, or with Nesterov's look ahead
+/// `p -= lr (g + momentum m)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sgd {
+    pub momentum: f64,
+    pub nesterov: bool,
+    pub first_moment: Moment,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { momentum: 0.9, nesterov: false, first_moment: Moment::F32 }
+    }
+}
+
+/// Decoupled decay of matrices; biases, norms, positions and tokens are never decayed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightDecay {
@@ -51,6 +164,23 @@ pub struct WeightDecay {
     pub body: f64,
     /// The classifier's matrix.
     pub head: f64,
+    #[serde(default)]
+    pub convention: Convention,
+}
+
+impl WeightDecay {
+    pub const NONE: Self = Self { body: 0.0, head: 0.0, convention: Convention::Rate };
+}
+
+/// What a decay is multiplied by at each step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Convention {
+    /// The learning rate: `p -= lr(t) decay p`, PyTorch's.
+    #[default]
+    Rate,
+    /// The schedule alone: `p -= schedule(t) decay p`, big_vision's, whatever the peak rate.
+    Independent,
 }
 
 /// Light augmentation of training examples, keyed by example and epoch.
@@ -82,4 +212,8 @@ pub struct EvalSpec {
     pub examples: u64,
     /// Also evaluate at every multiple of this many steps. None: only at the end.
     pub every: Option<u64>,
+    /// Also measure attention logits and entropies of every block, on the first batch of examples
+    /// (2302.05442, section 2 and appendix B).
+    #[serde(default)]
+    pub attention: bool,
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use spec::{
-    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Optimiser, Pool,
-    Positions, Precision, ProceduralSpec, Recipe, Schedule, Shape, TrainSpec, TrialSpec, VitSpec,
+    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Objective,
+    Optimiser, Precision, ProceduralSpec, Recipe, Schedule, Shape, TrainSpec, TrialSpec, VitSpec,
     WeightDecay,
 };
 
@@ -16,29 +16,28 @@ pub fn recipe(seed: u64) -> Recipe {
         data: DataSpec::Procedural(ProceduralSpec {
             resolution: 32,
             classes: 4,
+            first_class: 0,
             difficulty: 1.0,
             seed: 0,
         }),
         unique_examples: 64,
-        model: ModelSpec::Vit(VitSpec {
-            shape,
-            patch: 16,
-            resolution: 32,
-            classes: 4,
-            pool: Pool::Gap,
-            positions: Positions::Learned,
-        }),
+        model: ModelSpec::Vit(VitSpec::new(shape, 16, 32, 4)),
         train: TrainSpec {
             batch: 8,
+            micro_batch: None,
+            checkpoint_activations: false,
+            objective: Objective::default(),
+            mixup: 0.0,
             optimiser: Optimiser::Adamw(AdamW::default()),
             learning_rate: 1e-3,
-            weight_decay: WeightDecay { body: 0.0, head: 0.0 },
+            weight_decay: WeightDecay::NONE,
             clip: Some(1.0),
+            polyak: None,
             schedule: Schedule { decay: Decay::Constant, warmup: 0 },
             augmentation: Augmentation::default(),
             precision: Precision::F32,
         },
-        eval: EvalSpec { examples: 64, every: None },
+        eval: EvalSpec { examples: 64, every: None, attention: false },
         seed,
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Problem;
 use super::file::{
-    AxesTable, DataTable, DecayName, Family, LearningRate, ModelTable, PartTable, ScheduleTable,
-    ShapeEntry, SourceName, SweepFile, TrainTable,
+    AxesTable, DataTable, DecayName, LearningRate, PartTable, ScheduleTable, SourceName, SweepFile,
+    TrainTable,
 };
+use super::model::ShapeEntry;
 use crate::FORMAT;
 use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-use crate::model::{ModelError, ModelSpec, VitSpec};
+use crate::model::{ModelSpec, Pool};
 use crate::schedule::{Cooldown, Decay, Schedule};
-use crate::shape::NamedShape;
-use crate::train::{EvalSpec, TrainSpec};
+use crate::train::{EvalSpec, Objective, Optimiser, TrainSpec};
 use crate::trial::{Recipe, TrialSpec};
 
 /// Longest sweep name: it becomes a folder's name.
@@ -24,7 +24,7 @@ const MAX_STEPS: u64 = 1 << 30;
 /// One cross product: the base grid, or a part with the grid's axes where it has none of its own.
 struct Block<'a> {
     seeds: &'a [u64],
-    shapes: Vec<NamedShape>,
+    models: Vec<ModelSpec>,
     unique_examples: &'a [u64],
     lengths: Vec<Length>,
     /// Key of the list that `lengths` came from.
@@ -96,7 +96,7 @@ fn block<'a>(
 
     let block = Block {
         seeds: not_empty(&seeds_key, seeds.unwrap_or(&file.seeds))?,
-        shapes: named(&shapes_key, not_empty(&shapes_key, shapes.unwrap_or(&file.model.shapes))?)?,
+        models: models(file, &shapes_key, shapes.unwrap_or(&file.model.shapes))?,
         unique_examples: not_empty(
             &unique_key,
             unique_examples.unwrap_or(&file.axes.unique_examples),
@@ -156,42 +156,54 @@ fn declared(
         .collect()
 }
 
-fn named(key: &str, shapes: &[ShapeEntry]) -> Result<Vec<NamedShape>, Problem> {
-    let mut seen: Vec<NamedShape> = Vec::with_capacity(shapes.len());
-    for (position, entry) in shapes.iter().enumerate() {
-        let at = |message: String| Problem::new(format!("{key}[{position}]"), message);
-        let shape = match entry {
-            ShapeEntry::Published(name) => {
-                NamedShape::published(name).map_err(|error| at(error.to_string()))?
-            }
-            ShapeEntry::SpeltOut { name: None, shape } => NamedShape::spelt_out(*shape),
-            ShapeEntry::SpeltOut { name: Some(name), shape } => {
-                NamedShape { name: name.clone(), shape: *shape }
-            }
+/// The model of every shape. Two may not go by one name: tables and figures could not tell them apart.
+fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<ModelSpec>, Problem> {
+    let mut models: Vec<ModelSpec> = Vec::with_capacity(shapes.len());
+    for (position, entry) in not_empty(key, shapes)?.iter().enumerate() {
+        let at = |problem: Problem| match problem.key.as_str() {
+            "model.shapes" => Problem::new(format!("{key}[{position}]"), problem.message),
+            _ => problem,
         };
-        shape.shape.check().map_err(|error| at(error.to_string()))?;
-        if seen.iter().any(|other| other.name == shape.name) {
-            return Err(at(format!(
-                "two shapes are called `{}`: give one a name of its own",
-                shape.name
-            )));
+        let model = model(file, entry).map_err(at)?;
+        let name = model.shape_name();
+        if models.iter().any(|other| other.shape_name() == name) {
+            let message = format!("two shapes are called `{name}`: give one a name of its own");
+            return Err(at(Problem::new("model.shapes", message)));
         }
-        seen.push(shape);
+        models.push(model);
     }
-    Ok(seen)
+    Ok(models)
+}
+
+/// The model of one shape for the sweep's images and objective.
+fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
+    let resolution = resolution(&file.data);
+    let Objective::MaskedPatch { .. } = file.train.objective else {
+        return file.model.model("model", entry, resolution, classes(&file.data)?);
+    };
+    let mut model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
+    let ModelSpec::Vit(vit) = &mut model else {
+        let message = "objective \"masked-patch\" predicts patches of a vit, of no other family";
+        return Err(Problem::new("train.objective", message));
+    };
+    if file.model.pool.is_some_and(|pool| pool != Pool::None) {
+        let message = "objective \"masked-patch\" predicts every patch: use pool = \"none\"";
+        return Err(Problem::new("model.pool", message));
+    }
+    (vit.pool, vit.mask_token) = (Pool::None, true);
+    Ok(model)
 }
 
 fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Problem> {
     let mut trials = Vec::new();
-    for shape in &block.shapes {
-        let model = model(&file.model, &file.data, shape)?;
-        for learning_rate in learning_rates(block, &shape.name)? {
+    for model in &block.models {
+        for learning_rate in learning_rates(block, model.shape_name())? {
             let train = train(&file.train, learning_rate)?;
             for &unique_examples in block.unique_examples {
                 for &seed in block.seeds {
                     let recipe = Recipe {
                         format: FORMAT,
-                        data: data(&file.data)?,
+                        data: data(&file.data, "data")?,
                         unique_examples,
                         model: model.clone(),
                         train: train.clone(),
@@ -277,37 +289,42 @@ fn learning_rates(block: &Block, shape: &str) -> Result<Vec<f64>, Problem> {
     }
 }
 
-fn data(table: &DataTable) -> Result<DataSpec, Problem> {
-    let refuse = |key: &str, given: bool| match given {
-        true => Err(Problem::new(format!("data.{key}"), "this source has no such setting")),
+fn resolution(table: &DataTable) -> u32 {
+    table.resolution.unwrap_or(32)
+}
+
+/// The source of `[data]`, or of the table of this name.
+pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
+    let key = |key: &str| format!("{name}.{key}");
+    let refuse = |setting: &str, given: bool| match given {
+        true => Err(Problem::new(key(setting), "this source has no such setting")),
         false => Ok(()),
     };
-    let resolution = table.resolution.unwrap_or(32);
+    let resolution = resolution(table);
     match table.source {
         SourceName::Procedural => {
             refuse("path", table.path.is_some())?;
             refuse("on_corrupt", table.on_corrupt.is_some())?;
             let difficulty = table.difficulty.unwrap_or(1.0);
             if !(0.0..=2.0).contains(&difficulty) {
-                return Err(Problem::new(
-                    "data.difficulty",
-                    format!("must lie in [0, 2], not {difficulty}"),
-                ));
+                let message = format!("must lie in [0, 2], not {difficulty}");
+                return Err(Problem::new(key("difficulty"), message));
             }
-            let seed = table.seed.unwrap_or(0);
             Ok(DataSpec::Procedural(ProceduralSpec {
                 resolution,
                 classes: classes(table)?,
+                first_class: table.first_class.unwrap_or(0),
                 difficulty,
-                seed,
+                seed: table.seed.unwrap_or(0),
             }))
         }
         SourceName::ImageFolder => {
             refuse("difficulty", table.difficulty.is_some())?;
+            refuse("first_class", table.first_class.is_some())?;
             refuse("seed", table.seed.is_some())?;
             let path = table.path.clone();
             let path = path
-                .ok_or_else(|| Problem::new("data.path", "source \"image-folder\" needs a path"))?;
+                .ok_or_else(|| Problem::new(key("path"), "source \"image-folder\" needs a path"))?;
             let on_corrupt = table.on_corrupt.unwrap_or(OnCorrupt::Error);
             Ok(DataSpec::ImageFolder(ImageFolderSpec { path, resolution, on_corrupt }))
         }
@@ -315,7 +332,7 @@ fn data(table: &DataTable) -> Result<DataSpec, Problem> {
 }
 
 /// The classifier's size: declared for an image folder, whose files the spec does not look at.
-fn classes(table: &DataTable) -> Result<u32, Problem> {
+pub(super) fn classes(table: &DataTable) -> Result<u32, Problem> {
     match (table.source, table.classes) {
         (_, Some(0 | 1)) => Err(Problem::new("data.classes", "must be at least 2")),
         (_, Some(classes)) => Ok(classes),
@@ -326,54 +343,89 @@ fn classes(table: &DataTable) -> Result<u32, Problem> {
     }
 }
 
-fn model(table: &ModelTable, data: &DataTable, shape: &NamedShape) -> Result<ModelSpec, Problem> {
-    let model = match table.family {
-        Family::Vit => ModelSpec::Vit(VitSpec {
-            shape: shape.clone(),
-            patch: table.patch,
-            resolution: data.resolution.unwrap_or(32),
-            classes: classes(data)?,
-            pool: table.pool,
-            positions: table.positions,
-        }),
-    };
-    model.check().map_err(|error| {
-        let key = match &error {
-            ModelError::Shape(_) | ModelError::TooLarge => "model.shapes",
-            ModelError::SincosWidth(_) => "model.positions",
-            ModelError::Zero("resolution") => "data.resolution",
-            ModelError::Zero(_) | ModelError::PatchDoesNotDivideResolution { .. } => "model.patch",
-        };
-        Problem::new(key, error)
-    })?;
-    Ok(model)
-}
-
-fn train(table: &TrainTable, learning_rate: f64) -> Result<TrainSpec, Problem> {
+/// `[train]` with one learning rate.
+pub(super) fn train(table: &TrainTable, learning_rate: f64) -> Result<TrainSpec, Problem> {
     if table.batch == 0 {
         return Err(Problem::new("train.batch", "must be at least 1"));
     }
-    let decay = table.weight_decay;
-    for (key, value) in
-        [("weight_decay", decay.body), ("weight_decay", decay.head), ("clip", table.clip)]
-    {
-        if !(value.is_finite() && value >= 0.0) {
-            return Err(Problem::new(
-                format!("train.{key}"),
-                format!("must not be negative, as {value} is"),
-            ));
-        }
+    if table.micro_batch.is_some_and(|micro| micro == 0 || !table.batch.is_multiple_of(micro)) {
+        let message = format!("must divide the batch of {}", table.batch);
+        return Err(Problem::new("train.micro_batch", message));
     }
+    check_numbers(table)?;
+    check_optimiser(&table.optimiser)?;
     Ok(TrainSpec {
         batch: table.batch,
+        micro_batch: table.micro_batch,
+        checkpoint_activations: table.checkpoint_activations,
+        objective: table.objective,
+        mixup: table.mixup,
         optimiser: table.optimiser.clone(),
         learning_rate,
-        weight_decay: decay,
+        weight_decay: table.weight_decay,
         clip: (table.clip > 0.0).then_some(table.clip),
+        polyak: table.polyak,
         schedule: schedule(&table.schedule)?,
         augmentation: table.augmentation,
         precision: table.precision,
     })
+}
+
+fn check_numbers(table: &TrainTable) -> Result<(), Problem> {
+    let decay = table.weight_decay;
+    let not_negative = [
+        ("weight_decay", decay.body),
+        ("weight_decay", decay.head),
+        ("clip", table.clip),
+        ("mixup", table.mixup),
+    ];
+    for (key, value) in not_negative {
+        if !(value.is_finite() && value >= 0.0) {
+            let message = format!("must not be negative, as {value} is");
+            return Err(Problem::new(format!("train.{key}"), message));
+        }
+    }
+    let (smoothing, is_masked) = match table.objective {
+        Objective::Softmax { label_smoothing } | Objective::Sigmoid { label_smoothing, .. } => {
+            (label_smoothing, false)
+        }
+        Objective::MaskedPatch { share } => (share, true),
+    };
+    if !(0.0..=1.0).contains(&smoothing) || (is_masked && smoothing == 0.0) {
+        let message = format!("a share lies in [0, 1], not {smoothing}");
+        return Err(Problem::new("train.objective", message));
+    }
+    if is_masked && table.mixup > 0.0 {
+        let message = "objective \"masked-patch\" has no labels to mix: leave mixup out";
+        return Err(Problem::new("train.mixup", message));
+    }
+    match table.polyak {
+        Some(decay) if !(0.0..1.0).contains(&decay) => {
+            Err(Problem::new("train.polyak", format!("a decay lies in [0, 1), not {decay}")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_optimiser(optimiser: &Optimiser) -> Result<(), Problem> {
+    let decays: &[f64] = match optimiser {
+        Optimiser::Adamw(adamw) => &[adamw.beta1, adamw.beta2],
+        Optimiser::Adafactor(adafactor) => &[adafactor.beta1, adafactor.beta2_cap],
+        Optimiser::Sgd(sgd) => &[sgd.momentum],
+    };
+    let problem = |message: String| Err(Problem::new("train.optimiser", message));
+    if let Some(decay) = decays.iter().find(|decay| !(0.0..1.0).contains(*decay)) {
+        return problem(format!("a moment's decay lies in [0, 1), not {decay}"));
+    }
+    let (eps, exponent) = match optimiser {
+        Optimiser::Adamw(adamw) => (adamw.eps, 1.0),
+        Optimiser::Adafactor(adafactor) => (adafactor.eps, adafactor.decay_exponent),
+        Optimiser::Sgd(_) => (0.0, 1.0),
+    };
+    match eps.is_finite() && eps >= 0.0 && exponent.is_finite() && exponent > 0.0 {
+        true => Ok(()),
+        false => problem("eps must not be negative, and decay_exponent must be positive".into()),
+    }
 }
 
 fn schedule(table: &ScheduleTable) -> Result<Schedule, Problem> {
@@ -397,10 +449,6 @@ fn schedule(table: &ScheduleTable) -> Result<Schedule, Problem> {
                 key("cooldown"),
                 format!("a share lies in [0, 1), not {share}"),
             ));
-        }
-        cooldown if decay.depends_on_length() && cooldown.steps(1 << 20) > 0 => {
-            let message = "cosine and linear already end at zero: leave the cooldown out";
-            return Err(Problem::new(key("cooldown"), message));
         }
         Cooldown::Fraction(_) | Cooldown::Steps(_) => {}
     }
@@ -432,5 +480,9 @@ fn eval(file: &SweepFile) -> Result<EvalSpec, Problem> {
     if file.eval.every == Some(0) {
         return Err(Problem::new("eval.every", "must be at least 1"));
     }
-    Ok(EvalSpec { examples: file.eval.examples, every: file.eval.every })
+    Ok(EvalSpec {
+        examples: file.eval.examples,
+        every: file.eval.every,
+        attention: file.eval.attention,
+    })
 }

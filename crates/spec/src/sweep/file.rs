@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use serde::de::{self, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer};
 
 use crate::data::OnCorrupt;
-use crate::model::{Pool, Positions};
 use crate::schedule::Cooldown;
-use crate::shape::Shape;
-use crate::train::{AdamW, Augmentation, Optimiser, Precision, WeightDecay};
+use crate::train::{AdamW, Augmentation, Convention, Objective, Optimiser, Precision, WeightDecay};
+use crate::transfer::Resample;
+
+use super::model::{ModelTable, ShapeEntry};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,15 +31,19 @@ pub(super) struct SweepFile {
     /// Further cross products over the same recipe; trials that the grid already has count once.
     #[serde(default)]
     pub part: Vec<PartTable>,
+    /// Evaluations of every trial on other tasks.
+    #[serde(default)]
+    pub transfer: Vec<TransferTable>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DataTable {
     pub source: SourceName,
     pub path: Option<PathBuf>,
     pub resolution: Option<u32>,
     pub classes: Option<u32>,
+    pub first_class: Option<u32>,
     pub difficulty: Option<f64>,
     pub seed: Option<u64>,
     pub on_corrupt: Option<OnCorrupt>,
@@ -48,31 +54,6 @@ pub(super) struct DataTable {
 pub(super) enum SourceName {
     Procedural,
     ImageFolder,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ModelTable {
-    pub family: Family,
-    pub patch: u32,
-    pub shapes: Vec<ShapeEntry>,
-    #[serde(default)]
-    pub pool: Pool,
-    #[serde(default)]
-    pub positions: Positions,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Family {
-    Vit,
-}
-
-/// A published name, or a shape spelt out with a name of its own if it has one.
-#[derive(Clone, Debug)]
-pub(super) enum ShapeEntry {
-    Published(String),
-    SpeltOut { name: Option<String>, shape: Shape },
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +81,13 @@ pub(super) struct PartTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct TrainTable {
     pub batch: u32,
+    pub micro_batch: Option<u32>,
+    #[serde(default)]
+    pub checkpoint_activations: bool,
+    #[serde(default, deserialize_with = "objective")]
+    pub objective: Objective,
+    #[serde(default)]
+    pub mixup: f64,
     #[serde(default = "adamw", deserialize_with = "optimiser")]
     pub optimiser: Optimiser,
     pub learning_rate: LearningRate,
@@ -108,6 +96,7 @@ pub(super) struct TrainTable {
     /// 0 switches clipping off.
     #[serde(default = "clip_at_one")]
     pub clip: f64,
+    pub polyak: Option<f64>,
     pub schedule: ScheduleTable,
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -149,11 +138,43 @@ pub(super) struct EvalTable {
     #[serde(default = "default_eval_examples")]
     pub examples: u64,
     pub every: Option<u64>,
+    #[serde(default)]
+    pub attention: bool,
+}
+
+/// One evaluation on another task; which keys there are depends on the method.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TransferTable {
+    pub name: Option<String>,
+    pub method: MethodName,
+    /// None: as many classes of the sweep's procedural source, behind those that it trains on.
+    pub data: Option<DataTable>,
+    #[serde(default = "default_eval_examples")]
+    pub examples: u64,
+    pub shots: Option<Vec<u32>>,
+    pub draws: Option<u32>,
+    pub l2: Option<f64>,
+    pub pool: Option<u64>,
+    pub unique_examples: Option<u64>,
+    pub steps: Option<u64>,
+    pub batch: Option<u32>,
+    pub learning_rate: Option<f64>,
+    pub warmup: Option<u64>,
+    pub resample: Option<Resample>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum MethodName {
+    FewShot,
+    LinearProbe,
+    FineTune,
 }
 
 impl Default for EvalTable {
     fn default() -> Self {
-        Self { examples: default_eval_examples(), every: None }
+        Self { examples: default_eval_examples(), every: None, attention: false }
     }
 }
 
@@ -166,7 +187,7 @@ fn adamw() -> Optimiser {
 }
 
 const fn no_decay() -> WeightDecay {
-    WeightDecay { body: 0.0, head: 0.0 }
+    WeightDecay::NONE
 }
 
 const fn clip_at_one() -> f64 {
@@ -181,28 +202,42 @@ const fn default_eval_examples() -> u64 {
     4096
 }
 
-/// `"adamw"`, or a table that spells its constants out.
+/// An optimiser's name, or a table that spells its constants out.
 fn optimiser<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optimiser, D::Error> {
-    struct NameOrTable;
-    impl<'de> Visitor<'de> for NameOrTable {
-        type Value = Optimiser;
+    const EXPECTED: &str =
+        r#""adamw", "adafactor", "sgd", or a table such as { name = "adamw", beta2 = 0.999 }"#;
+    name_or_table(deserializer, EXPECTED)
+}
+
+/// An objective's name, or a table that spells its constants out.
+fn objective<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Objective, D::Error> {
+    const EXPECTED: &str = r#""softmax", "sigmoid", "masked-patch", or a table such as { name = "sigmoid", head_bias = -10 }"#;
+    name_or_table(deserializer, EXPECTED)
+}
+
+/// `"x"` is read as `{ name = "x" }`.
+fn name_or_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<T, D::Error> {
+    struct NameOrTable<T>(&'static str, PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for NameOrTable<T> {
+        type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str(r#""adamw" or { name = "adamw", beta1 = 0.9, beta2 = 0.95, eps = 1e-8 }"#)
+            f.write_str(self.0)
         }
 
-        fn visit_str<E: de::Error>(self, name: &str) -> Result<Optimiser, E> {
-            match name {
-                "adamw" => Ok(adamw()),
-                _ => Err(E::unknown_variant(name, &["adamw"])),
-            }
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
+            let table = value::MapDeserializer::new(std::iter::once(("name", name)));
+            T::deserialize(table)
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Optimiser, A::Error> {
-            Optimiser::deserialize(value::MapAccessDeserializer::new(map))
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(value::MapAccessDeserializer::new(map))
         }
     }
-    deserializer.deserialize_any(NameOrTable)
+    deserializer.deserialize_any(NameOrTable(expected, PhantomData))
 }
 
 /// A number for every matrix, or `{ body = .., head = .. }`.
@@ -216,10 +251,14 @@ fn weight_decay<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WeightDeca
         }
 
         fn visit_f64<E: de::Error>(self, decay: f64) -> Result<WeightDecay, E> {
-            Ok(WeightDecay { body: decay, head: decay })
+            Ok(WeightDecay { body: decay, head: decay, convention: Convention::Rate })
         }
 
         fn visit_i64<E: de::Error>(self, decay: i64) -> Result<WeightDecay, E> {
+            self.visit_f64(decay as f64)
+        }
+
+        fn visit_u64<E: de::Error>(self, decay: u64) -> Result<WeightDecay, E> {
             self.visit_f64(decay as f64)
         }
 
@@ -249,6 +288,10 @@ fn cooldown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cooldown, D::E
                 .map_err(|_| E::invalid_value(de::Unexpected::Signed(steps), &self))?;
             Ok(Cooldown::Steps(steps))
         }
+
+        fn visit_u64<E: de::Error>(self, steps: u64) -> Result<Cooldown, E> {
+            Ok(Cooldown::Steps(steps))
+        }
     }
     deserializer.deserialize_any(StepsOrFraction)
 }
@@ -271,6 +314,10 @@ impl<'de> Deserialize<'de> for LearningRate {
                 self.visit_f64(rate as f64)
             }
 
+            fn visit_u64<E: de::Error>(self, rate: u64) -> Result<LearningRate, E> {
+                self.visit_f64(rate as f64)
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<LearningRate, A::Error> {
                 Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(LearningRate::Tuned)
             }
@@ -281,39 +328,5 @@ impl<'de> Deserialize<'de> for LearningRate {
             }
         }
         deserializer.deserialize_any(OneListOrTable)
-    }
-}
-
-impl<'de> Deserialize<'de> for ShapeEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            name: Option<String>,
-            width: u32,
-            depth: u32,
-            mlp: u32,
-            heads: u32,
-        }
-
-        struct NameOrTable;
-        impl<'de> Visitor<'de> for NameOrTable {
-            type Value = ShapeEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a shape's name or { width = 96, depth = 6, mlp = 384, heads = 3 }")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<ShapeEntry, E> {
-                Ok(ShapeEntry::Published(name.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ShapeEntry, A::Error> {
-                let table = Table::deserialize(value::MapAccessDeserializer::new(map))?;
-                let Table { name, width, depth, mlp, heads } = table;
-                Ok(ShapeEntry::SpeltOut { name, shape: Shape { width, depth, mlp, heads } })
-            }
-        }
-        deserializer.deserialize_any(NameOrTable)
     }
 }

@@ -16,6 +16,18 @@ pub(super) fn line_of(text: &str, key: &str) -> usize {
     1 + text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count()
 }
 
+/// Whether the text has the table or list that the last part of a key stands in.
+pub(super) fn has_table_of(text: &str, key: &str) -> bool {
+    let Ok(document) = Document::parse(text) else { return false };
+    let parts: Vec<_> = key.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
+    let mut item = document.as_item();
+    for part in parts.iter().take(3) {
+        let Some((_, inner)) = step_into(item, part) else { return false };
+        item = inner;
+    }
+    true
+}
+
 /// The item below `item` that `part` names, and the byte where its key or value begins.
 fn step_into<'a>(item: &'a Item, part: &str) -> Option<(Option<usize>, &'a Item)> {
     if let Ok(position) = part.parse::<usize>()

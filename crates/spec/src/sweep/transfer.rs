@@ -1,0 +1,156 @@
+//! From `[[transfer]]` tables to evaluations.
+
+use super::Problem;
+use super::expand::{classes, data};
+use super::file::{DataTable, MethodName, SourceName, SweepFile, TransferTable};
+use crate::transfer::{FewShot, FineTune, LinearProbe, TransferMethod, TransferSpec};
+
+/// What a closed-form fit weighs its solution's norm by: big_vision's `fewshot_lsr`.
+const L2: f64 = 1024.0;
+
+/// Every evaluation that the file asks for; names tell them apart where methods do not.
+pub(super) fn transfers(file: &SweepFile) -> Result<Vec<TransferSpec>, Problem> {
+    let mut all: Vec<TransferSpec> = Vec::with_capacity(file.transfer.len());
+    for (position, table) in file.transfer.iter().enumerate() {
+        let table_name = format!("transfer[{position}]");
+        let transfer = transfer(file, table, &table_name)?;
+        let measures = |other: &TransferSpec| {
+            let same_method =
+                std::mem::discriminant(&other.method) == std::mem::discriminant(&transfer.method);
+            same_method && other.name == transfer.name
+        };
+        if all.iter().any(measures) {
+            let message = "another evaluation measures the same: give this one a name";
+            return Err(Problem::new(table_name, message));
+        }
+        all.push(transfer);
+    }
+    Ok(all)
+}
+
+fn transfer(file: &SweepFile, table: &TransferTable, name: &str) -> Result<TransferSpec, Problem> {
+    check_name(table, name)?;
+    if let Some(key) = unread(table) {
+        return Err(Problem::new(format!("{name}.{key}"), "this method has no such setting"));
+    }
+    let held_out = held_out(&file.data);
+    let source = match (&table.data, &held_out) {
+        (Some(data), _) | (None, Some(data)) => data,
+        (None, None) => {
+            let message = "only source \"procedural\" has classes to hold out: say which data";
+            return Err(Problem::new(format!("{name}.data"), message));
+        }
+    };
+    Ok(TransferSpec {
+        name: table.name.clone(),
+        data: data(source, &format!("{name}.data"))?,
+        classes: classes(source)?,
+        examples: positive(name, "examples", Some(table.examples))?,
+        method: method(table, name)?,
+    })
+}
+
+fn check_name(table: &TransferTable, name: &str) -> Result<(), Problem> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match &table.name {
+        Some(text) if text.is_empty() || !text.chars().all(sound) => {
+            let message = format!("a name has letters, digits, `-` or `_`, not `{text}`");
+            Err(Problem::new(format!("{name}.name"), message))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// As many classes as are trained on, behind them.
+fn held_out(data: &DataTable) -> Option<DataTable> {
+    match data.source {
+        SourceName::Procedural => {
+            let behind = data.first_class.unwrap_or(0) + data.classes.unwrap_or(64);
+            Some(DataTable { first_class: Some(behind), ..data.clone() })
+        }
+        SourceName::ImageFolder => None,
+    }
+}
+
+fn method(table: &TransferTable, name: &str) -> Result<TransferMethod, Problem> {
+    let number = |key: &str, value: Option<u64>| positive(name, key, value);
+    let rate = || match table.learning_rate {
+        Some(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        Some(rate) => Err(Problem::new(
+            format!("{name}.learning_rate"),
+            format!("must be a positive number, not {rate}"),
+        )),
+        None => Err(Problem::new(name, "`learning_rate` is missing")),
+    };
+    let batch = || {
+        Ok(u32::try_from(number("batch", Some(table.batch.unwrap_or(64).into()))?)
+            .expect("it was 32 bits wide"))
+    };
+    Ok(match table.method {
+        MethodName::FewShot => TransferMethod::FewShot(FewShot {
+            shots: shots(table, name)?,
+            draws: u32::try_from(number("draws", Some(table.draws.unwrap_or(3).into()))?)
+                .expect("it was 32 bits wide"),
+            l2: match table.l2.unwrap_or(L2) {
+                l2 if l2.is_finite() && l2 > 0.0 => l2,
+                l2 => {
+                    let message = format!("must be a positive number, not {l2}");
+                    return Err(Problem::new(format!("{name}.l2"), message));
+                }
+            },
+            pool: number("pool", Some(table.pool.unwrap_or(8192)))?,
+        }),
+        MethodName::LinearProbe => TransferMethod::LinearProbe(LinearProbe {
+            unique_examples: number("unique_examples", table.unique_examples)?,
+            steps: number("steps", table.steps)?,
+            batch: batch()?,
+            learning_rate: rate()?,
+        }),
+        MethodName::FineTune => TransferMethod::FineTune(FineTune {
+            unique_examples: number("unique_examples", table.unique_examples)?,
+            steps: number("steps", table.steps)?,
+            batch: batch()?,
+            learning_rate: rate()?,
+            warmup: table.warmup.unwrap_or(0),
+            resample: table.resample.unwrap_or_default(),
+        }),
+    })
+}
+
+fn shots(table: &TransferTable, name: &str) -> Result<Vec<u32>, Problem> {
+    let shots = table.shots.clone().unwrap_or_else(|| vec![1, 5, 10, 25]);
+    match !shots.is_empty() && shots.iter().all(|&count| count > 0) {
+        true => Ok(shots),
+        false => Err(Problem::new(format!("{name}.shots"), "a list of numbers of at least 1")),
+    }
+}
+
+fn positive(name: &str, key: &str, value: Option<u64>) -> Result<u64, Problem> {
+    match value {
+        Some(0) => Err(Problem::new(format!("{name}.{key}"), "must be at least 1")),
+        Some(value) => Ok(value),
+        None => Err(Problem::new(name, format!("`{key}` is missing"))),
+    }
+}
+
+/// The first key that is given though the method does not read it.
+fn unread(table: &TransferTable) -> Option<&'static str> {
+    use MethodName::{FewShot, FineTune, LinearProbe};
+    let trained: &[MethodName] = &[LinearProbe, FineTune];
+    let keys: [(&str, bool, &[MethodName]); 10] = [
+        ("shots", table.shots.is_some(), &[FewShot]),
+        ("draws", table.draws.is_some(), &[FewShot]),
+        ("l2", table.l2.is_some(), &[FewShot]),
+        ("pool", table.pool.is_some(), &[FewShot]),
+        ("unique_examples", table.unique_examples.is_some(), trained),
+        ("steps", table.steps.is_some(), trained),
+        ("batch", table.batch.is_some(), trained),
+        ("learning_rate", table.learning_rate.is_some(), trained),
+        ("warmup", table.warmup.is_some(), &[FineTune]),
+        ("resample", table.resample.is_some(), &[FineTune]),
+    ];
+    let unread = |(_, given, methods): &&(&str, bool, &[MethodName])| {
+        *given && !methods.contains(&table.method)
+    };
+    keys.iter().find(unread).map(|(key, ..)| *key)
+}

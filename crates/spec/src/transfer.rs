@@ -1,0 +1,116 @@
+//! Evaluations of a trial's checkpoint on another task: what the field calls transfer.
+//!
+//! They are no part of a trial: a sweep may ask for more of them later, and its trials stay the same.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataSpec;
+use crate::model::ModelSpec;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferSpec {
+    /// Begins the names of the measurements, as in `cifar10_few_shot_10_error`; None: nothing does.
+    pub name: Option<String>,
+    pub data: DataSpec,
+    pub classes: u32,
+    /// Test examples: the first ones of the task's validation stream.
+    pub examples: u64,
+    pub method: TransferMethod,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TransferMethod {
+    FewShot(FewShot),
+    LinearProbe(LinearProbe),
+    FineTune(FineTune),
+}
+
+/// Ridge regression on frozen features in closed form, big_vision's `fewshot_lsr` (2010.11929,
+/// section 4.1; 2106.04560, section 2). Measures `few_shot_<shots>_error`, the mean over draws.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FewShot {
+    /// Examples of each class.
+    pub shots: Vec<u32>,
+    /// How often the examples are drawn anew.
+    pub draws: u32,
+    /// Weight of the squared norm of the solution.
+    pub l2: f64,
+    /// Examples of the train stream that the draws are made from.
+    pub pool: u64,
+}
+
+/// A linear classifier on frozen features by SGD with momentum 0.9 and a cosine from
+/// `learning_rate` (2302.05442, section 4.1). Measures `linear_probe_error` and `linear_probe_loss`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearProbe {
+    /// Examples of the train stream.
+    pub unique_examples: u64,
+    pub steps: u64,
+    pub batch: u32,
+    pub learning_rate: f64,
+}
+
+/// All parameters and a new classifier by SGD with momentum 0.9, clipping at norm 1, no decay, a
+/// warm-up and a cosine, at a resolution of its own (2010.11929, section 3.2 and appendix B.1.1).
+/// Measures `fine_tune_error` and `fine_tune_loss`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineTune {
+    pub unique_examples: u64,
+    pub steps: u64,
+    pub batch: u32,
+    pub learning_rate: f64,
+    pub warmup: u64,
+    pub resample: Resample,
+}
+
+/// How position embeddings are brought to another grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resample {
+    /// With aligned corners: big_vision's.
+    #[default]
+    Bilinear,
+    /// Antialiased, corners not aligned: timm's.
+    Bicubic,
+}
+
+impl TransferSpec {
+    /// Steps of the segment: those of training, or one where nothing is trained.
+    pub const fn steps(&self) -> u64 {
+        match &self.method {
+            TransferMethod::FewShot(_) => 1,
+            TransferMethod::LinearProbe(probe) => probe.steps,
+            TransferMethod::FineTune(tune) => tune.steps,
+        }
+    }
+
+    /// The trial's model at the task's resolution, with a classifier for its classes.
+    pub fn model(&self, of_trial: &ModelSpec) -> ModelSpec {
+        of_trial.adapted(self.data.resolution(), self.classes)
+    }
+
+    /// FLOPs: passes over the task's examples, and those of training. The arithmetic on features
+    /// alone is not counted.
+    pub fn flops(&self, of_trial: &ModelSpec) -> f64 {
+        let forward = self.model(of_trial).forward_flops() as f64;
+        let examples = match &self.method {
+            TransferMethod::FewShot(few) => few.pool as f64,
+            TransferMethod::LinearProbe(probe) => probe.unique_examples as f64,
+            TransferMethod::FineTune(tune) => 3.0 * tune.steps as f64 * f64::from(tune.batch),
+        };
+        forward * (examples + self.examples as f64)
+    }
+
+    /// A measurement's full name.
+    pub fn metric(&self, name: &str) -> String {
+        match &self.name {
+            Some(prefix) => format!("{}_{name}", prefix.replace('-', "_")),
+            None => name.to_owned(),
+        }
+    }
+}
