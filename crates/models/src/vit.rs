@@ -1,189 +1,274 @@
-//! The vision transformer of Dosovitskiy et al. (2010.11929), with the options of Zhai et al.
-//! (2106.04560). Pre-norm; initialised as big_vision does; named and laid out as timm's.
+//! The vision transformer of Dosovitskiy et al. (2010.11929) with the options of Zhai et al.
+//! (2106.04560) and Dehghani et al. (2302.05442), over image patches or over a ResNet's output.
+//! Pre-norm; initialised as big_vision does; named and laid out as timm's.
 
-use spec::{Pool, Positions, VitSpec};
+use spec::{Block as BlockKind, Mup, Pool, Positions, Stages, VitSpec};
 use tch::{Device, Kind, Tensor};
 
+use crate::block::{Block, BlockSpec};
+use crate::hybrid::Stem;
 use crate::init::Init;
-use crate::layers::{Linear, Norm, attention, embed, gelu, layer_norm, linear};
-use crate::parameters::{BindError, Binder, Parameter};
+use crate::layers::{Linear, Mlp, MlpInit, Norm, PatchEmbedding};
+use crate::parameters::Builder;
+use crate::pass::Pass;
 
 #[derive(Debug)]
-pub struct Vit {
-    patch: i64,
-    heads: i64,
-    /// Weight `[width, 3, patch, patch]`, as a strided convolution's.
-    embedding: Linear,
+pub(crate) struct Vit {
+    stem: Option<Stem>,
+    embedding: PatchEmbedding,
     class_token: Option<Tensor>,
-    /// `[1, tokens, width]`.
+    mask_token: Option<Tensor>,
+    /// `[1, tokens, width]`; without the class token where that has no position.
     positions: Tensor,
+    no_embed_class: bool,
+    dropout: f64,
+    norm_pre: Option<Norm>,
     blocks: Vec<Block>,
-    norm: Norm,
-    head: Linear,
-    pool: Pool,
+    norm: Option<Norm>,
+    pooling: Pooling,
+    pre_logits: Option<Linear>,
+    head: Option<Linear>,
 }
 
 #[derive(Debug)]
-struct Block {
-    norm1: Norm,
-    qkv: Linear,
-    projection: Linear,
-    norm2: Norm,
-    fc1: Linear,
-    fc2: Linear,
+enum Pooling {
+    Mean { fc_norm: Option<Norm> },
+    Token,
+    Attention(Box<AttentionPool>),
+    None,
 }
+
+/// 2106.04560, section 2, as timm's `AttentionPoolLatent`: one learned query attends over all tokens;
+/// an MLP with a norm and a residual follows.
+#[derive(Debug)]
+struct AttentionPool {
+    /// `[1, 1, width]`.
+    latent: Tensor,
+    query: Linear,
+    key_value: Linear,
+    projection: Linear,
+    norm: Norm,
+    mlp: Mlp,
+    heads: i64,
+}
+
+/// Dropout site of the sum of patches and positions; blocks count on from 1.
+const EMBEDDING_SITE: u32 = 0;
 
 impl Vit {
-    /// 2010.11929, equations 1 to 4; the pooled mean of 2106.04560 in place of the class token.
-    pub(crate) fn forward(&self, images: &Tensor) -> Tensor {
-        let patches = embed(images, &self.embedding, self.patch);
-        let tokens = match &self.class_token {
+    /// `grid` is the number of patches on a side.
+    pub(crate) fn build(
+        builder: &mut Builder<'_>,
+        spec: &VitSpec,
+        stem: Option<&Stages>,
+        grid: i64,
+    ) -> Self {
+        let width = i64::from(spec.shape.shape.width);
+        let zero = Init::Constant(0.0);
+        let class_token =
+            (spec.pool == Pool::Token).then(|| builder.tensor("cls_token", &[1, 1, width], zero));
+        let mask_token = spec
+            .mask_token
+            .then(|| builder.tensor("mask_token", &[1, 1, width], Init::Normal { std: 0.02 }));
+        let positions = positions(builder, spec, grid);
+        let (stem, embedding) = builder.within("patch_embed", |builder| {
+            let stem = stem.map(|stages| Stem::build(builder, stages, spec.resolution));
+            let channels = stem.as_ref().map_or(3, Stem::channels);
+            let size = (channels, width, i64::from(spec.patch));
+            (stem, PatchEmbedding::build(builder, "proj", size, !spec.pre_norm))
+        });
+        let positions = embedding.like(&positions);
+        let norm_pre = spec.pre_norm.then(|| Norm::build(builder, "norm_pre", width, spec.norm));
+        let blocks = (0..spec.shape.shape.depth)
+            .map(|index| {
+                builder.within(format!("blocks.{index}"), |builder| {
+                    Block::build(builder, BlockSpec::of(spec, index))
+                })
+            })
+            .collect();
+        let norm = (!spec.fc_norm).then(|| Norm::build(builder, "norm", width, spec.norm));
+        let pooling = Pooling::build(builder, spec);
+        let pre_logits = spec.pre_logits.then(|| {
+            let init = Init::XavierUniform { fan_in: width, fan_out: width };
+            Linear::build(builder, "pre_logits.fc", (width, width), init, Some(zero))
+        });
+        let classes = i64::from(spec.classes);
+        let head = (classes > 0)
+            .then(|| Linear::build(builder, "head", (width, classes), zero, Some(zero)));
+        Self {
+            stem,
+            embedding,
+            class_token,
+            mask_token,
+            positions,
+            no_embed_class: spec.no_embed_class,
+            dropout: spec.dropout,
+            norm_pre,
+            blocks,
+            norm,
+            pooling,
+            pre_logits,
+            head,
+        }
+    }
+
+    /// The embedding, the blocks, and what makes features of tokens.
+    pub(crate) fn n_stages(&self) -> usize {
+        self.stem.as_ref().map_or(0, Stem::n_stages) + self.blocks.len() + 2
+    }
+
+    /// 2010.11929, equations 1 to 4.
+    pub(crate) fn stage(&self, number: usize, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let in_stem = self.stem.as_ref().map_or(0, Stem::n_stages);
+        match (&self.stem, number) {
+            (Some(stem), number) if number < in_stem => stem.stage(number, x),
+            (_, number) if number == in_stem => self.embed(x, pass),
+            (_, number) if number <= in_stem + self.blocks.len() => {
+                self.blocks[number - in_stem - 1].forward(x, pass)
+            }
+            (..) => self.features(x, pass),
+        }
+    }
+
+    /// Images, or the stem's output, to tokens.
+    fn embed(&self, images: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let mut patches = self.embedding.forward(images);
+        if let (Some(corrupted), Some(mask)) = (pass.corrupted, &self.mask_token) {
+            let source = corrupted.source.unsqueeze(-1).expand_as(&patches);
+            patches = patches.gather(1, &source, false);
+            patches =
+                mask.to_kind(patches.kind()).where_self(&corrupted.masked.unsqueeze(-1), &patches);
+        }
+        let with_class = |patches: Tensor| match &self.class_token {
             Some(token) => {
-                Tensor::cat(&[token.expand([images.size()[0], -1, -1], false), patches], 1)
+                let token = token.expand([images.size()[0], -1, -1], false);
+                Tensor::cat(&[token, patches], 1)
             }
             None => patches,
         };
-        let mut x = tokens + &self.positions;
-        for block in &self.blocks {
-            x = block.forward(x, self.heads);
+        let x = match self.no_embed_class {
+            true => with_class(patches + &self.positions),
+            false => with_class(patches) + &self.positions,
+        };
+        let x = pass.dropout(x, self.dropout, EMBEDDING_SITE);
+        self.norm_pre.as_ref().map_or_else(|| x.shallow_clone(), |norm| norm.forward(&x))
+    }
+
+    /// `[batch, width]`, or `[batch, tokens, width]` where nothing is pooled.
+    fn features(&self, tokens: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let normed = self.norm.as_ref().map(|norm| norm.forward(tokens));
+        let pooled = self.pooling.forward(normed.as_ref().unwrap_or(tokens), pass);
+        match &self.pre_logits {
+            Some(layer) => layer.forward(&pooled).tanh(),
+            None => pooled,
         }
-        let x = layer_norm(&x, &self.norm);
-        let pooled = match self.pool {
-            Pool::Gap => x.mean_dim(1, false, None::<Kind>),
-            Pool::Token => x.select(1, 0),
-        };
-        linear(&pooled, &self.head)
     }
 
-    pub(crate) fn bind(spec: &VitSpec, parameters: &[Parameter]) -> Result<Self, BindError> {
-        let mut binder = Binder::new(parameters);
-        let mut tensors = layout(spec).into_iter();
-        let mut take = || {
-            let blank = tensors.next().expect("the layout lists what bind takes, in this order");
-            binder.take(&blank.name, &blank.shape)
-        };
-        let class_token = matches!(spec.pool, Pool::Token).then(&mut take).transpose()?;
-        let learned = matches!(spec.positions, Positions::Learned).then(&mut take).transpose()?;
-        let mut pair = || Ok::<_, BindError>((take()?, take()?));
-        let embedding = linear_of(pair()?);
-        let blocks: Vec<_> = (0..spec.shape.shape.depth)
-            .map(|_| Block::bind(&mut pair))
-            .collect::<Result<_, _>>()?;
-        let (norm, head) = (norm_of(pair()?), linear_of(pair()?));
-        binder.finish()?;
-        let options = (head.weight.kind(), head.weight.device());
-        let positions = learned.unwrap_or_else(|| sincos2d(spec, options));
-        let (patch, heads) = (i64::from(spec.patch), i64::from(spec.shape.shape.heads));
-        Ok(Self {
-            patch,
-            heads,
-            embedding,
-            class_token,
-            positions,
-            blocks,
-            norm,
-            head,
-            pool: spec.pool,
-        })
+    pub(crate) fn head(&self) -> Option<&Linear> {
+        self.head.as_ref()
+    }
+
+    /// Rates of stochastic depth by residual branch.
+    pub(crate) fn drop_path_rates(&self) -> Vec<f64> {
+        self.blocks.iter().flat_map(Block::drop_path_rates).collect()
     }
 }
 
-impl Block {
-    fn forward(&self, x: Tensor, heads: i64) -> Tensor {
-        let attended = attention(&linear(&layer_norm(&x, &self.norm1), &self.qkv), heads);
-        let x = x + linear(&attended, &self.projection);
-        let hidden = gelu(&linear(&layer_norm(&x, &self.norm2), &self.fc1));
-        x + linear(&hidden, &self.fc2)
+impl Pooling {
+    fn build(builder: &mut Builder<'_>, spec: &VitSpec) -> Self {
+        let width = i64::from(spec.shape.shape.width);
+        match spec.pool {
+            Pool::Gap => Self::Mean {
+                fc_norm: spec.fc_norm.then(|| Norm::build(builder, "fc_norm", width, spec.norm)),
+            },
+            Pool::Token => Self::Token,
+            Pool::Map => Self::Attention(Box::new(
+                builder.within("attn_pool", |builder| AttentionPool::build(builder, spec)),
+            )),
+            Pool::None => Self::None,
+        }
     }
 
-    fn bind(
-        pair: &mut impl FnMut() -> Result<(Tensor, Tensor), BindError>,
-    ) -> Result<Self, BindError> {
-        Ok(Self {
-            norm1: norm_of(pair()?),
-            qkv: linear_of(pair()?),
-            projection: linear_of(pair()?),
-            norm2: norm_of(pair()?),
-            fc1: linear_of(pair()?),
-            fc2: linear_of(pair()?),
-        })
+    fn forward(&self, tokens: &Tensor, pass: &Pass<'_>) -> Tensor {
+        match self {
+            Self::Mean { fc_norm } => {
+                let mean = tokens.mean_dim(1, false, None::<Kind>);
+                fc_norm.as_ref().map_or_else(|| mean.shallow_clone(), |norm| norm.forward(&mean))
+            }
+            Self::Token => tokens.select(1, 0),
+            Self::Attention(pool) => pool.forward(tokens, pass),
+            Self::None => tokens.shallow_clone(),
+        }
     }
 }
 
-fn norm_of((weight, bias): (Tensor, Tensor)) -> Norm {
-    Norm { weight, bias }
-}
-
-fn linear_of((weight, bias): (Tensor, Tensor)) -> Linear {
-    Linear { weight, bias }
-}
-
-/// A parameter before it has values.
-struct Blank {
-    name: String,
-    shape: Vec<i64>,
-    init: Init,
-}
-
-/// Every parameter, in the order of timm's state dict, with big_vision's initialisation.
-fn layout(spec: &VitSpec) -> Vec<Blank> {
-    let shape = spec.shape.shape;
-    let (d, m) = (i64::from(shape.width), i64::from(shape.mlp));
-    let (p, k) = (i64::from(spec.patch), i64::from(spec.classes));
-    let tokens = i64::try_from(spec.tokens()).expect("tokens are at most pixels");
-    let (zero, one) = (Init::Constant(0.0), Init::Constant(1.0));
-    let tiny = Init::Normal { std: 1e-6 };
-    // Queries, keys and values are three D x D projections in one matrix: the fans are of one.
-    let square = Init::XavierUniform { fan_in: d, fan_out: d };
-    let (up, down) = (
-        Init::XavierUniform { fan_in: d, fan_out: m },
-        Init::XavierUniform { fan_in: m, fan_out: d },
-    );
-
-    let mut blanks = Vec::new();
-    let mut add = |name: &str, shape: &[i64], init| {
-        blanks.push(Blank { name: name.to_owned(), shape: shape.to_vec(), init });
-    };
-    if spec.pool == Pool::Token {
-        add("cls_token", &[1, 1, d], zero);
+impl AttentionPool {
+    fn build(builder: &mut Builder<'_>, spec: &VitSpec) -> Self {
+        let shape = spec.shape.shape;
+        let (width, hidden) = (i64::from(shape.width), i64::from(shape.mlp));
+        let square = Init::XavierUniform { fan_in: width, fan_out: width };
+        let zero = Some(Init::Constant(0.0));
+        let probe = Init::XavierUniform { fan_in: 1, fan_out: width };
+        Self {
+            latent: builder.tensor("latent", &[1, 1, width], probe),
+            query: Linear::build(builder, "q", (width, width), square, zero),
+            key_value: Linear::build(builder, "kv", (width, 2 * width), square, zero),
+            projection: Linear::build(builder, "proj", (width, width), square, zero),
+            norm: Norm::build(builder, "norm", width, spec.norm),
+            mlp: Mlp::build(
+                builder,
+                "mlp",
+                (width, hidden),
+                spec.gelu,
+                MlpInit::xavier(width, hidden),
+            ),
+            heads: i64::from(shape.heads),
+        }
     }
-    if spec.positions == Positions::Learned {
-        add("pos_embed", &[1, tokens, d], Init::Normal { std: 1.0 / (d as f64).sqrt() });
+
+    /// `[batch, tokens, width]` to `[batch, width]`; no dropout, and no residual from the query.
+    fn forward(&self, tokens: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let (batch, length, width) = tokens.size3().expect("tokens have three dimensions");
+        let head = width / self.heads;
+        let query = self.query.forward(&self.latent).expand([batch, 1, width], false);
+        let query = query.reshape([batch, 1, self.heads, head]).transpose(1, 2);
+        let key_value = self.key_value.forward(tokens);
+        let key_value =
+            key_value.view([batch, length, 2, self.heads, head]).permute([2, 0, 3, 1, 4]);
+        let (key, value) = (key_value.select(0, 0), key_value.select(0, 1));
+        let attended = Tensor::scaled_dot_product_attention(
+            &query,
+            &key,
+            &value,
+            None::<Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        let x = self.projection.forward(&attended.reshape([batch, width]));
+        &x + self.mlp.forward(&self.norm.forward(&x), 0.0, 0, pass)
     }
-    add("patch_embed.proj.weight", &[d, 3, p, p], Init::LecunNormal { fan_in: 3 * p * p });
-    add("patch_embed.proj.bias", &[d], zero);
-    for block in 0..shape.depth {
-        let mut pair = |name: &str, shape: &[i64], weight, bias| {
-            add(&format!("blocks.{block}.{name}.weight"), shape, weight);
-            add(&format!("blocks.{block}.{name}.bias"), &shape[..1], bias);
-        };
-        pair("norm1", &[d], one, zero);
-        pair("attn.qkv", &[3 * d, d], square, zero);
-        pair("attn.proj", &[d, d], square, zero);
-        pair("norm2", &[d], one, zero);
-        pair("mlp.fc1", &[m, d], up, tiny);
-        pair("mlp.fc2", &[d, m], down, tiny);
-    }
-    add("norm.weight", &[d], one);
-    add("norm.bias", &[d], zero);
-    add("head.weight", &[k, d], zero);
-    add("head.bias", &[k], zero);
-    blanks
 }
 
-pub(crate) fn initial(spec: &VitSpec, seed: u64) -> Vec<Parameter> {
-    let fill = |blank: Blank| Parameter {
-        tensor: blank.init.tensor(seed, &blank.name, &blank.shape),
-        name: blank.name,
-    };
-    layout(spec).into_iter().map(fill).collect()
+fn positions(builder: &mut Builder<'_>, spec: &VitSpec, grid: i64) -> Tensor {
+    let width = i64::from(spec.shape.shape.width);
+    let has_class = spec.pool == Pool::Token && !spec.no_embed_class;
+    match spec.positions {
+        Positions::Learned => {
+            let tokens = grid * grid + i64::from(has_class);
+            let base = spec.mup.map_or(width, |Mup { base_width, .. }| base_width.into());
+            let std = 1.0 / (base as f64).sqrt();
+            builder.tensor("pos_embed", &[1, tokens, width], Init::Normal { std })
+        }
+        Positions::Sincos2d => sincos2d(grid, width, has_class),
+    }
 }
 
 /// big_vision's `posemb_sincos_2d`: `[sin(x w), cos(x w), sin(y w), cos(y w)]` with x the column, y
 /// the row and `w_j = 10000^(-j / (D/4 - 1))`. The class token, if any, has position zero.
-fn sincos2d(spec: &VitSpec, (kind, device): (Kind, Device)) -> Tensor {
-    let side = i64::from(spec.resolution / spec.patch);
-    let quarter = i64::from(spec.shape.shape.width / 4);
+fn sincos2d(side: i64, width: i64, has_class: bool) -> Tensor {
+    let quarter = width / 4;
     let options = (Kind::Double, Device::Cpu);
     let exponent = Tensor::arange(quarter, options) / (quarter - 1) as f64;
     let omega = (exponent * -(10_000f64.ln())).exp();
@@ -191,9 +276,36 @@ fn sincos2d(spec: &VitSpec, (kind, device): (Kind, Device)) -> Tensor {
     let x = coordinate.unsqueeze(0).expand([side, side], false).reshape([-1, 1]) * &omega;
     let y = coordinate.unsqueeze(1).expand([side, side], false).reshape([-1, 1]) * &omega;
     let patches = Tensor::cat(&[x.sin(), x.cos(), y.sin(), y.cos()], 1);
-    let rows = match spec.pool {
-        Pool::Gap => patches,
-        Pool::Token => Tensor::cat(&[Tensor::zeros([1, 4 * quarter], options), patches], 0),
+    let rows = match has_class {
+        false => patches,
+        true => Tensor::cat(&[Tensor::zeros([1, width], options), patches], 0),
     };
-    rows.unsqueeze(0).to_kind(kind).to_device(device)
+    rows.unsqueeze(0)
+}
+
+impl BlockSpec {
+    fn of(spec: &VitSpec, index: u32) -> Self {
+        let shape = spec.shape.shape;
+        let last = f64::from(shape.depth.saturating_sub(1).max(1));
+        let head = f64::from(shape.width / shape.heads);
+        let branches = match spec.block {
+            BlockKind::Sequential => 2,
+            BlockKind::Parallel => 1,
+        };
+        Self {
+            width: shape.width.into(),
+            hidden: shape.mlp.into(),
+            heads: shape.heads.into(),
+            kind: spec.block,
+            norm: spec.norm,
+            gelu: spec.gelu,
+            qk_norm: spec.qk_norm,
+            qkv_bias: spec.qkv_bias,
+            scale: spec.mup.and_then(|mup| mup.base_head).map(|base| f64::from(base).sqrt() / head),
+            dropout: spec.dropout,
+            drop_path: spec.drop_path * f64::from(index) / last,
+            first_site: EMBEDDING_SITE + 1 + 3 * index,
+            first_branch: i64::from(branches * index),
+        }
+    }
 }
