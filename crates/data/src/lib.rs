@@ -6,6 +6,7 @@
 
 pub mod augment;
 pub mod drop_path;
+pub mod few_shot;
 pub mod mixup;
 pub mod order;
 pub mod patches;
