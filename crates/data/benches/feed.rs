@@ -51,7 +51,8 @@ fn main() {
             apply(&plan(seed, augmentation, *draw), SIDE, &image, black_box(&mut out))
         });
     });
-    let procedural = ProceduralSpec { resolution: SIDE, classes: 64, difficulty: 1.0, seed: 0 };
+    let procedural =
+        ProceduralSpec { resolution: SIDE, classes: 64, first_class: 0, difficulty: 1.0, seed: 0 };
     time_source("one procedural image", &DataSpec::Procedural(procedural));
     match std::env::args().find(|argument| {
         argument.contains('/') && std::path::Path::new(argument).join("train").is_dir()

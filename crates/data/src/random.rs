@@ -13,6 +13,16 @@ pub enum Purpose {
     Augmentation = 2,
     /// Which files of a folder are held out, and in which order its files come.
     Files = 3,
+    /// Examples of few-shot evaluations; keys: draw, class.
+    Shots = 4,
+    /// Weights of mixup; key: step.
+    Mixup = 5,
+    /// Dropped residual branches; keys: step, place in the batch.
+    DropPath = 6,
+    /// Corrupted patches; keys: example, epoch.
+    Corruption = 7,
+    /// Seeds of libtorch's own noise; keys: step, site.
+    Noise = 8,
 }
 
 /// The numbers of one key, in order.
@@ -77,6 +87,12 @@ impl Random {
     }
 }
 
+/// A seed for libtorch's generator, which draws dropout's masks: one for every `site` of a step, so
+/// that a site's masks depend on nothing that was drawn before. Not negative.
+pub const fn noise_seed(seed: u64, step: u64, site: u64) -> i64 {
+    (Random::new(seed, Purpose::Noise, step, site).bits() >> 1).cast_signed()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +114,20 @@ mod tests {
         assert_eq!(
             [random.bits(), random.bits()],
             [7_987_114_523_973_770_054, 3_349_661_235_966_878_627]
+        );
+    }
+
+    #[test]
+    fn seeds_of_noise_are_not_negative_and_differ_by_seed_step_and_site() {
+        let keys = (0..20).flat_map(|a| (0..20).flat_map(move |b| (0..20).map(move |c| (a, b, c))));
+        let seeds: Vec<i64> = keys.map(|(a, b, c)| noise_seed(a, b, c)).collect();
+        assert!(seeds.iter().all(|seed| *seed >= 0));
+        // CPU generators take the lower half alone.
+        let lower: std::collections::HashSet<u32> = seeds.iter().map(|seed| *seed as u32).collect();
+        assert_eq!(lower.len(), seeds.len());
+        assert_eq!(
+            [noise_seed(0, 0, 0), noise_seed(7, 1, 2)],
+            [8_544_231_747_681_477_284, 223_307_855_658_943_025]
         );
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use spec::{DataSpec, Id};
 
+use crate::few_shot::TooFewShots;
 use crate::image_folder::{DecodeError, ImageFolder};
 use crate::procedural::{Procedural, ProceduralError};
 
@@ -73,6 +74,8 @@ pub fn open(spec: &DataSpec) -> Result<Box<dyn Source>, DataError> {
 pub enum DataError {
     #[error(transparent)]
     Procedural(#[from] ProceduralError),
+    #[error(transparent)]
+    TooFewShots(#[from] TooFewShots),
     #[error("cannot read `{path}`: {error}")]
     Read { path: PathBuf, error: io::Error },
     #[error("cannot write `{path}`: {error}")]

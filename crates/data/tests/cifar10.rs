@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use data::{Cached, Source, Split, Stream, StreamSpec, contact_sheet};
+use data::{Cached, Source, Split, Stream, StreamSpec, contact_sheet, few_shot};
 use spec::{Augmentation, DataSpec, ImageFolderSpec, OnCorrupt};
 
 /// The unpacked set; `make data-cifar10`'s own script unpacks it, once per target folder.
@@ -104,6 +104,24 @@ fn cifar10_streams_the_same_batches_from_files_and_from_the_cache() {
     };
     let cached: Arc<dyn Source> = Arc::new(cached);
     assert_eq!(batches(&source, 2), batches(&cached, 1));
+}
+
+#[test]
+fn cifar10_has_25_shots_of_each_class_in_a_small_pool() {
+    let Some(folder) = unpacked("cifar10_has_25_shots_of_each_class_in_a_small_pool") else {
+        return;
+    };
+    let start = Instant::now();
+    let source = open(folder, 32);
+    println!("{:?} to open the folder", start.elapsed());
+    let cache = tempfile::tempdir().unwrap();
+    let pool = Cached::open_or_build(&*source, Split::Train, 1000, cache.path(), &|| false);
+    let (labels, start) = (pool.unwrap().labels().to_vec(), Instant::now());
+    for draw in 0..3 {
+        let places = few_shot::shots(&labels, 10, 25, 0, draw).unwrap();
+        assert!(places.iter().zip(0..).all(|(place, rank)| labels[*place] == rank / 25));
+    }
+    println!("{:?} for three draws", start.elapsed());
 }
 
 #[test]

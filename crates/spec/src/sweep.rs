@@ -333,6 +333,10 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
         for (table, parts) in [
             (format!("{few}steps = 3\n"), ["transfer[0].steps", "no such setting"]),
             (format!("{few}{few}"), ["transfer[1]", "give this one a name"]),
+            (
+                format!("{few}[transfer.data]\nsource = \"image-folder\"\npath = \"x\"\n"),
+                ["transfer[0].data.classes", "number of classes"],
+            ),
             ("[[transfer]]\nmethod = \"fine-tune\"\n".into(), ["transfer[0]", "is missing"]),
         ] {
             let error = parse(&format!("{SWEEP}{table}")).unwrap_err().to_string();

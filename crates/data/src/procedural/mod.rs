@@ -6,6 +6,9 @@
 //!
 //! An example depends on (seed, split, index) alone. Nothing here keeps a stream, reads a file
 //! or calls the platform's trigonometry: the same key gives the same bytes on any machine.
+//!
+//! A seed makes one world of classes, in a fixed order, and a set is a range of them. Ranges that do
+//! not meet are tasks for transfer: docs/design/2026-11-26-transfer-classes.md.
 
 mod draws;
 mod factors;
@@ -28,6 +31,9 @@ use crate::{DataError, Source, Split};
 /// Part of every key: changes when the generator's images do.
 const VERSION: u64 = 1;
 
+/// Classes of one seed's world. Each must be told from all before it, so the cost grows as the square.
+const WORLD: u32 = 4096;
+
 /// What a sequence of draws is for; part of its key.
 #[derive(Clone, Copy)]
 enum Purpose {
@@ -43,14 +49,18 @@ enum Purpose {
 pub enum ProceduralError {
     #[error("resolution {0} of the procedural set is not between 8 and 1024")]
     Resolution(u32),
-    #[error("classes {0} of the procedural set is not between 2 and 4096")]
+    #[error("classes {0} of the procedural set is not between 2 and {WORLD}")]
     Classes(u32),
+    #[error(
+        "first_class {first} and {classes} classes of the procedural set reach beyond the {WORLD} classes of a seed"
+    )]
+    FirstClass { first: u32, classes: u32 },
     #[error("difficulty {0} of the procedural set is not between 0 and 2")]
     Difficulty(f64),
 }
 
 /// How a variant of a class looks when its cues are its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Variant {
     polygon: Polygon,
     /// The two colours that the texture swings between.
@@ -66,14 +76,14 @@ pub struct Procedural {
     recipe: Recipe,
     classes: Discrete,
     variants: Discrete,
-    /// `classes x variants`, the variants of a class together.
+    /// `classes x variants`, the variants of a class together; labels count from the first class.
     looks: Vec<Variant>,
     waves: Waves,
 }
 
 impl Procedural {
     /// # Errors
-    /// A resolution, class count or difficulty that the set cannot have.
+    /// A resolution, range of classes or difficulty that the set cannot have.
     pub fn new(spec: &ProceduralSpec) -> Result<Self, ProceduralError> {
         Self::with_recipe(spec, Recipe::tuned())
     }
@@ -155,7 +165,13 @@ impl Procedural {
             Split::Validation => 1,
             Split::Test => 2,
         };
-        Draws::new(&[VERSION, self.spec.seed, purpose as u64, stream, index])
+        let key = [VERSION, self.spec.seed, purpose as u64, stream, index];
+        match self.spec.first_class {
+            0 => Draws::new(&key),
+            // Otherwise example i of every range would have the same pose, noise and label, and what
+            // a model has memorised of one task would help it with another.
+            first => Draws::new(&[&key[..], &[first.into()]].concat()),
+        }
     }
 
     fn draw_look(&self, draws: &mut Draws) -> Look {
@@ -269,8 +285,12 @@ fn check_spec(spec: &ProceduralSpec) -> Result<(), ProceduralError> {
     if !(8..=1024).contains(&spec.resolution) {
         return Err(ProceduralError::Resolution(spec.resolution));
     }
-    if !(2..=4096).contains(&spec.classes) {
+    if !(2..=WORLD).contains(&spec.classes) {
         return Err(ProceduralError::Classes(spec.classes));
+    }
+    if spec.first_class > WORLD - spec.classes {
+        let (first, classes) = (spec.first_class, spec.classes);
+        return Err(ProceduralError::FirstClass { first, classes });
     }
     if !(0.0..=2.0).contains(&spec.difficulty) {
         return Err(ProceduralError::Difficulty(spec.difficulty));
@@ -278,14 +298,18 @@ fn check_spec(spec: &ProceduralSpec) -> Result<(), ProceduralError> {
     Ok(())
 }
 
-/// The look of every variant of every class.
+/// The look of every variant of every class of the set. Those before its first class are made too,
+/// since each outline is drawn to differ from all before it.
 fn looks(spec: &ProceduralSpec, recipe: &Recipe) -> Vec<Variant> {
     let key = |purpose: Purpose| [VERSION, spec.seed, purpose as u64];
-    let mut outlines = Draws::new(&key(Purpose::Outlines));
     let mut draws = Draws::new(&key(Purpose::Looks));
-    let classes = distinct_outlines(spec.classes as usize, &mut outlines, recipe.outline_depth);
+    let mut outlines = Draws::new(&key(Purpose::Outlines));
+    let (first, end) = (spec.first_class as usize, (spec.first_class + spec.classes) as usize);
+    let classes = distinct_outlines(end, &mut outlines, recipe.outline_depth);
     let variants = classes.iter().flat_map(|class| std::iter::repeat_n(class, recipe.variants));
-    variants.map(|class| variant(class, &mut draws, recipe)).collect()
+    let mut looks: Vec<Variant> =
+        variants.map(|class| variant(class, &mut draws, recipe)).collect();
+    looks.split_off(first * recipe.variants)
 }
 
 fn variant(class: &Outline, draws: &mut Draws, recipe: &Recipe) -> Variant {

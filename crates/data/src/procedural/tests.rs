@@ -8,7 +8,12 @@ use super::*;
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
 fn spec(resolution: u32, classes: u32, difficulty: f64, seed: u64) -> ProceduralSpec {
-    ProceduralSpec { resolution, classes, difficulty, seed }
+    ProceduralSpec { resolution, classes, first_class: 0, difficulty, seed }
+}
+
+/// A set of the standard one's size, further on in its world.
+fn range(first_class: u32, classes: u32) -> ProceduralSpec {
+    ProceduralSpec { first_class, ..spec(32, classes, 1.0, 0) }
 }
 
 fn standard() -> Procedural {
@@ -180,7 +185,7 @@ fn any_resolution_shows_the_same_objects() {
 #[test]
 fn outlines_stay_apart_and_around_their_centre() {
     let depth = Recipe::tuned().outline_depth;
-    let outlines = distinct_outlines(64, &mut Draws::new(&[7]), depth);
+    let outlines = distinct_outlines(192, &mut Draws::new(&[7]), depth);
     let radii = |outline: &Outline| outline.polygon().map(|(x, y)| x.hypot(y));
     for (rank, outline) in outlines.iter().enumerate() {
         assert!(radii(outline).iter().all(|radius| (0.19..3.0).contains(radius)));
@@ -202,6 +207,8 @@ fn a_spec_out_of_range_is_refused_with_its_number() {
         (spec(32, 1, 1.0, 0), "classes 1 "),
         (spec(32, 64, 3.0, 0), "difficulty 3 "),
         (spec(32, 64, f64::NAN, 0), "difficulty NaN "),
+        (range(4033, 64), "first_class 4033 and 64 classes "),
+        (range(u32::MAX, 64), "first_class 4294967295 "),
     ] {
         let message = refused(spec.clone());
         assert!(message.as_ref().is_some_and(|text| text.contains(part)), "{spec:?}: {message:?}");
@@ -219,6 +226,122 @@ fn extremes_of_the_spec_render() {
     }
 }
 
+#[test]
+fn a_set_is_a_range_of_the_classes_of_its_seed() {
+    let world = Procedural::new(&range(0, 130)).unwrap();
+    for (first, classes) in [(0, 64), (64, 64), (1, 2), (100, 30)] {
+        let set = Procedural::new(&range(first, classes)).unwrap();
+        let of_world = |class: u32| class as usize * world.recipe.variants;
+        assert_eq!(set.looks, world.looks[of_world(first)..of_world(first + classes)]);
+        assert_eq!(set.classes(), classes);
+    }
+}
+
+#[test]
+fn held_out_classes_share_no_look_with_those_trained_on() {
+    let [trained, held_out] = [0, 64].map(|first| Procedural::new(&range(first, 64)).unwrap());
+    for (own, other) in pairs(&held_out.looks, &trained.looks) {
+        assert_ne!(own.polygon, other.polygon);
+        assert_ne!(own.colours, other.colours);
+        assert_ne!(own.background, other.background);
+        assert_ne!(own.texture, other.texture);
+    }
+}
+
+fn pairs<'a, T>(left: &'a [T], right: &'a [T]) -> impl Iterator<Item = (&'a T, &'a T)> {
+    left.iter().flat_map(move |a| right.iter().map(move |b| (a, b)))
+}
+
+#[test]
+fn examples_of_ranges_share_neither_labels_nor_nuisance() {
+    let [trained, held_out] = [0, 64].map(|first| Procedural::new(&range(first, 64)).unwrap());
+    let n = 10_000;
+    let both =
+        |index| (trained.factors(Split::Train, index), held_out.factors(Split::Train, index));
+    let same = (0..n).map(both).filter(|(a, b)| a.class == b.class).count();
+    let by_chance = (0..64).map(|class| trained.classes.probability(class).powi(2)).sum();
+    check_count(same, n as usize, by_chance, "equal labels");
+    assert!((0..n).map(both).all(|(a, b)| a.detail != b.detail && a.difficulty != b.difficulty));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn held_out_examples_depend_on_their_key_alone(first in 1_u32..200, classes in 2_u32..40, index: u64) {
+        let sets = [(); 2].map(|()| Procedural::new(&range(first, classes)).unwrap());
+        image(&sets[1], Split::Validation, index.wrapping_add(1));
+        let (class, pixels) = image(&sets[0], Split::Validation, index);
+        prop_assert!(class < classes);
+        prop_assert_eq!((class, pixels), image(&sets[1], Split::Validation, index));
+    }
+
+    /// The rarest of 64 classes has 70 of 8192 examples on average.
+    #[test]
+    fn a_pool_of_8192_has_25_shots_of_each_held_out_class(seed: u64) {
+        let set = Procedural::new(&ProceduralSpec { seed, ..range(64, 64) }).unwrap();
+        let labels: Vec<u32> = (0..8192).map(|index| set.factors(Split::Train, index).class).collect();
+        prop_assert_eq!(crate::few_shot::shots(&labels, 64, 25, 0, 0).unwrap().len(), 64 * 25);
+    }
+}
+
+/// Share of validation examples whose class mean, over 16,000 training images of 8 x 8 pixels, is not
+/// the nearest.
+fn error_of_nearest_mean(first_class: u32) -> f64 {
+    let set = Procedural::new(&ProceduralSpec { resolution: 8, ..range(first_class, 64) }).unwrap();
+    let mut means = vec![(0.0, vec![0.0; 192]); 64];
+    for (class, pixels) in (0..16_000).map(|index| image(&set, Split::Train, index)) {
+        let (count, sum) = &mut means[class as usize];
+        *count += 1.0;
+        sum.iter_mut().zip(pixels).for_each(|(sum, pixel)| *sum += f64::from(pixel));
+    }
+    let distance = |pixels: &[u8], (count, sum): &(f64, Vec<f64>)| {
+        let part = |(&pixel, sum): (&u8, &f64)| (f64::from(pixel) - sum / count).powi(2);
+        pixels.iter().zip(sum).map(part).sum::<f64>()
+    };
+    let is_wrong = |index: &u64| {
+        let (class, pixels) = image(&set, Split::Validation, *index);
+        let own = distance(&pixels, &means[class as usize]);
+        means.iter().any(|mean| distance(&pixels, mean) < own)
+    };
+    (0..2000).filter(is_wrong).count() as f64 / 2000.0
+}
+
+#[test]
+fn held_out_classes_are_learnt_as_the_first_are() {
+    let [first, second, third] = [0, 64, 1024].map(error_of_nearest_mean);
+    // Always saying the most frequent class errs on 0.93.
+    assert!([first, second, third].iter().all(|error| *error < 0.8));
+    assert!((first - second).abs() < 0.08 && (first - third).abs() < 0.08);
+}
+
+#[test]
+fn caches_of_ranges_are_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for first in [0, 64] {
+        let set = Procedural::new(&range(first, 64)).unwrap();
+        let cached =
+            crate::Cached::open_or_build(&set, Split::Train, 20, folder.path(), &|| false).unwrap();
+        let examples: Vec<(u32, Vec<u8>)> =
+            (0..20).map(|index| image(&set, Split::Train, index)).collect();
+        assert_eq!(cached.labels(), examples.iter().map(|(class, _)| *class).collect::<Vec<_>>());
+        assert!(cached.pixels().chunks(3072).eq(examples.iter().map(|(_, pixels)| &pixels[..])));
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(files.filter(|path| path.extension().is_some_and(|end| end == "u8")).count(), 2);
+}
+
+#[test]
+fn a_sheet_of_held_out_classes_shows_every_row() {
+    let set = Procedural::new(&range(64, 64)).unwrap();
+    let png = crate::contact_sheet(&set, Split::Train, 64, 4).unwrap();
+    let sheet = image::load_from_memory(&png).unwrap().to_rgb8();
+    let white =
+        |row: u32| (0..sheet.width()).all(|x| sheet.get_pixel(x, 99 * row + 50).0 == [255; 3]);
+    assert_eq!((sheet.width(), sheet.height()), (3 + 4 * 99, 3 + 64 * 99));
+    assert!((0..64).all(|row| !white(row)));
+}
+
 /// An accidental change of the generator makes old results incomparable: this test notices. A
 /// deliberate one raises `VERSION`, says so in the change log, and puts the new digests here.
 #[test]
@@ -231,10 +354,18 @@ fn images_are_the_ones_that_results_were_measured_on() {
         of(&spec(32, 64, 1.0, 0), Split::Train),
         of(&spec(32, 64, 1.0, 0), Split::Validation),
         of(&spec(48, 100, 0.5, 3), Split::Test),
+        of(&range(64, 64), Split::Train),
+        of(&range(64, 64), Split::Validation),
     ];
     assert_eq!(
         digests,
-        [0x5cd918daf943ae1b, 0x9fc18d9de80b9e9b, 0xa349dc8fa2a385df],
+        [
+            0x5cd918daf943ae1b,
+            0x9fc18d9de80b9e9b,
+            0xa349dc8fa2a385df,
+            0x4fc2c9da117560c6,
+            0x5a0470a1f1fb4db7
+        ],
         "{digests:#x?}"
     );
 }

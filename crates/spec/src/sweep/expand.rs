@@ -179,7 +179,7 @@ fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<Mode
 fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
     let resolution = resolution(&file.data);
     let Objective::MaskedPatch { .. } = file.train.objective else {
-        return file.model.model("model", entry, resolution, classes(&file.data)?);
+        return file.model.model("model", entry, resolution, classes(&file.data, "data")?);
     };
     let mut model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
     let ModelSpec::Vit(vit) = &mut model else {
@@ -312,7 +312,7 @@ pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
             }
             Ok(DataSpec::Procedural(ProceduralSpec {
                 resolution,
-                classes: classes(table)?,
+                classes: classes(table, name)?,
                 first_class: table.first_class.unwrap_or(0),
                 difficulty,
                 seed: table.seed.unwrap_or(0),
@@ -332,13 +332,14 @@ pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
 }
 
 /// The classifier's size: declared for an image folder, whose files the spec does not look at.
-pub(super) fn classes(table: &DataTable) -> Result<u32, Problem> {
+pub(super) fn classes(table: &DataTable, name: &str) -> Result<u32, Problem> {
+    let key = format!("{name}.classes");
     match (table.source, table.classes) {
-        (_, Some(0 | 1)) => Err(Problem::new("data.classes", "must be at least 2")),
+        (_, Some(0 | 1)) => Err(Problem::new(key, "must be at least 2")),
         (_, Some(classes)) => Ok(classes),
         (SourceName::Procedural, None) => Ok(64),
         (SourceName::ImageFolder, None) => {
-            Err(Problem::new("data.classes", "source \"image-folder\" needs its number of classes"))
+            Err(Problem::new(key, "source \"image-folder\" needs its number of classes"))
         }
     }
 }

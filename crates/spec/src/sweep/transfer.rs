@@ -44,7 +44,7 @@ fn transfer(file: &SweepFile, table: &TransferTable, name: &str) -> Result<Trans
     Ok(TransferSpec {
         name: table.name.clone(),
         data: data(source, &format!("{name}.data"))?,
-        classes: classes(source)?,
+        classes: classes(source, &format!("{name}.data"))?,
         examples: positive(name, "examples", Some(table.examples))?,
         method: method(table, name)?,
     })
@@ -65,7 +65,7 @@ fn check_name(table: &TransferTable, name: &str) -> Result<(), Problem> {
 fn held_out(data: &DataTable) -> Option<DataTable> {
     match data.source {
         SourceName::Procedural => {
-            let behind = data.first_class.unwrap_or(0) + data.classes.unwrap_or(64);
+            let behind = data.first_class.unwrap_or(0).saturating_add(data.classes.unwrap_or(64));
             Some(DataTable { first_class: Some(behind), ..data.clone() })
         }
         SourceName::ImageFolder => None,
