@@ -119,6 +119,16 @@ impl ModelSpec {
         model
     }
 
+    /// Patches on a side; None where there are no position embeddings that could be brought to another
+    /// grid.
+    pub fn grid(&self) -> Option<u32> {
+        match self {
+            Self::Vit(vit) => Some(vit.resolution / vit.patch),
+            Self::Hybrid(hybrid) => Some(hybrid.grid() / hybrid.vit.patch),
+            Self::Bit(_) | Self::Mixer(_) => None,
+        }
+    }
+
     /// Width of what the classifier reads.
     pub fn features(&self) -> u32 {
         match self {

@@ -68,7 +68,8 @@ impl SegmentSpec {
     fn multiplier(&self, step: u64) -> f64 {
         let schedule = &self.recipe.train.schedule;
         match self.kind {
-            SegmentKind::Trunk | SegmentKind::Transfer => schedule.multiplier(step, self.end),
+            SegmentKind::Trunk => schedule.multiplier(step, self.end),
+            SegmentKind::Transfer => schedule.multiplier(step - self.start, self.steps()),
             SegmentKind::Whole => {
                 let left = self.end.saturating_sub(step) as f64 / self.cooldown.max(1) as f64;
                 schedule.multiplier(step, self.end) * left.min(1.0)

@@ -40,9 +40,9 @@ pub struct SweepSpec {
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     #[error("{file}: {source}")]
-    Syntax { file: String, source: toml::de::Error },
+    Syntax { file: String, source: Box<toml::de::Error> },
     #[error("{file}, variant `{variant}`: {source}")]
-    VariantSyntax { file: String, variant: String, source: toml::de::Error },
+    VariantSyntax { file: String, variant: String, source: Box<toml::de::Error> },
     #[error("{file}, line {line}, {key}: {message}")]
     Invalid { file: String, line: usize, key: String, message: String },
     #[error("--set {assignment}: {message}")]
@@ -102,13 +102,18 @@ pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
     table.model("", &shape, resolution, classes).map_err(|problem| json_problem(file, problem))
 }
 
-/// The `[train]` table of a sweep file as JSON, with one learning rate.
+/// The `[train]` table of a sweep file as JSON, with one learning rate; a batch of `batch` and a constant
+/// schedule where it says nothing of them.
 ///
 /// # Errors
 /// Text that is not JSON, an unknown or missing key, or values that make no training.
-pub fn train_from_json(file: &str, text: &str) -> Result<TrainSpec, SpecError> {
-    let table: file::TrainTable = serde_json::from_str(text)
-        .map_err(|source| SpecError::Json { file: file.to_owned(), source })?;
+pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, SpecError> {
+    let json = |source| SpecError::Json { file: file.to_owned(), source };
+    let mut table: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(json)?;
+    table.entry("batch").or_insert(batch.into());
+    table.entry("schedule").or_insert(serde_json::json!({ "decay": "constant" }));
+    let table = file::TrainTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
     let problem = |problem| json_problem(file, problem);
     match table.learning_rate {
         file::LearningRate::One(rate) => expand::train(&table, rate).map_err(problem),
@@ -152,7 +157,7 @@ impl SweepSpec {
     /// Adds the trials of a variant that the sweep does not have yet.
     fn add(&mut self, file: &str, position: usize, variant: &Variant) -> Result<(), SpecError> {
         let tables: file::SweepFile = toml::from_str(&variant.text).map_err(|source| {
-            let file = file.to_owned();
+            let (file, source) = (file.to_owned(), Box::new(source));
             match variant.name.clone() {
                 None => SpecError::Syntax { file, source },
                 Some(variant) => SpecError::VariantSyntax { file, variant, source },

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSpec;
-use crate::model::ModelSpec;
+use crate::model::{HybridSpec, ModelSpec, Pool};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,9 +89,25 @@ impl TransferSpec {
         }
     }
 
-    /// The trial's model at the task's resolution, with a classifier for its classes.
+    /// The trial's model as the task trains it: at its resolution, with one new classifier in the
+    /// place of the last two layers, without what served pre-training alone.
     pub fn model(&self, of_trial: &ModelSpec) -> ModelSpec {
-        of_trial.adapted(self.data.resolution(), self.classes)
+        let mut model = of_trial.adapted(self.data.resolution(), self.classes);
+        if let ModelSpec::Vit(vit) | ModelSpec::Hybrid(HybridSpec { vit, .. }) = &mut model {
+            (vit.pre_logits, vit.mask_token) = (false, false);
+            if vit.pool == Pool::None {
+                vit.pool = Pool::Gap;
+            }
+        }
+        model
+    }
+
+    /// How position embeddings come to the task's grid.
+    pub const fn resample(&self) -> Resample {
+        match &self.method {
+            TransferMethod::FineTune(tune) => tune.resample,
+            TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_) => Resample::Bilinear,
+        }
     }
 
     /// FLOPs: passes over the task's examples, and those of training. The arithmetic on features

@@ -41,7 +41,7 @@ impl Stages {
     pub fn out_channels(&self) -> u32 {
         match self.layers.len() {
             0 => self.width,
-            stages => 4 * self.width << (stages - 1),
+            stages => (4 * self.width) << (stages - 1),
         }
     }
 
