@@ -57,6 +57,8 @@ pub enum ModelError {
     Groups { groups: u32, channels: u32 },
     #[error("fc_norm norms what pool = \"gap\" averaged; this model pools otherwise")]
     FcNormWithoutGap,
+    #[error("a Mixer's token MLPs are made for images of {resolution} pixels and read no others")]
+    FixedResolution { resolution: u32 },
     #[error("{0}")]
     Stages(&'static str),
 }

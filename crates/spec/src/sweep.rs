@@ -168,7 +168,7 @@ impl SweepSpec {
             Some(_) => problem.of_variant(position, &self.text).in_file(file, &self.text),
         };
         let trials = expand::trials(&tables).map_err(located)?;
-        let transfers = transfer::transfers(&tables).map_err(located)?;
+        let transfers = transfer::transfers(&tables, &trials).map_err(located)?;
         if position > 0 && transfers != self.transfers {
             let message = "every variant is evaluated alike: its [[transfer]] tables, and the classes that they hold out, may not differ";
             return Err(located(Problem::new("transfer", message)));
@@ -341,6 +341,10 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
             (
                 format!("{few}[transfer.data]\nsource = \"image-folder\"\npath = \"x\"\n"),
                 ["transfer[0].data.classes", "number of classes"],
+            ),
+            (
+                format!("{few}data = {{ source = \"procedural\", resolution = 36 }}\n"),
+                ["transfer[0].data.resolution", "patch = 8 does not divide resolution = 36"],
             ),
             ("[[transfer]]\nmethod = \"fine-tune\"\n".into(), ["transfer[0]", "is missing"]),
         ] {

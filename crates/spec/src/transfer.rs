@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSpec;
-use crate::model::{HybridSpec, ModelSpec, Pool};
+use crate::model::{HybridSpec, ModelError, ModelSpec, Pool};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +100,17 @@ impl TransferSpec {
             }
         }
         model
+    }
+
+    /// # Errors
+    /// A task whose images the trial's model cannot read.
+    pub fn check(&self, of_trial: &ModelSpec) -> Result<(), ModelError> {
+        match of_trial {
+            ModelSpec::Mixer(mixer) if mixer.resolution != self.data.resolution() => {
+                Err(ModelError::FixedResolution { resolution: mixer.resolution })
+            }
+            _ => self.model(of_trial).check(),
+        }
     }
 
     /// How position embeddings come to the task's grid.

@@ -1,42 +1,37 @@
-//! The trainer's step on command, for bench/step.py: a line `width depth mlp heads patch classes
-//! batch precision` makes a model, a line `n` takes n steps with it and answers with their seconds.
+//! The trainer's step on command, for bench/step.py: a line `{"spec": .., "train": .., "batch": n}` makes
+//! a model (docs/models.md has both tables), a line `n` takes n steps with it and answers with their
+//! seconds and the last loss.
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
-use spec::{ModelSpec, NamedShape, Precision, Recipe, Shape};
+use data::Draw;
+use serde_json::Value;
 use tch::{Kind, Tensor};
-use train::{Batch, Learner};
+use train::{Batch, Learner, Setting};
+
+struct State {
+    learner: Learner,
+    batch: Batch,
+    learning_rate: f64,
+    done: u64,
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let threads = std::env::args().nth(1).ok_or("usage: bench_step THREADS")?.parse()?;
-    let setting = train::prepare("cpu", threads)?;
-    let mut state: Option<(Learner, Batch, u64)> = None;
+    let threads = std::env::args().nth(1).ok_or("usage: bench_step THREADS [DEVICE]")?.parse()?;
+    let device = std::env::args().nth(2).unwrap_or_else(|| "cpu".to_owned());
+    let setting = train::prepare(&device, threads)?;
+    let mut state: Option<State> = None;
     let mut out = io::stdout();
     for line in io::stdin().lock().lines() {
         let line = line?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match (&words[..], &mut state) {
-            ([steps], Some((learner, batch, done))) => {
-                let (steps, start) = (steps.parse::<u64>()?, Instant::now());
-                let mut last = None;
-                for _ in 0..steps {
-                    last = Some(learner.step(batch, *done, 1e-3)?);
-                    *done += 1;
-                }
-                let loss = last.map(|measured| measured.loss.double_value(&[]));
-                writeln!(out, "{} {}", start.elapsed().as_secs_f64(), loss.unwrap_or(f64::NAN))?;
+        match (line.trim().parse::<u64>(), &mut state) {
+            (Ok(steps), Some(state)) => {
+                let (seconds, loss) = take(state, steps)?;
+                writeln!(out, "{seconds} {loss}")?;
             }
             _ => {
-                let recipe = recipe(&words)?;
-                let (batch, side) =
-                    (i64::from(recipe.train.batch), i64::from(recipe.model.resolution()));
-                let images =
-                    Tensor::rand([batch, 3, side, side], (Kind::Float, setting.device)) * 2.0 - 1.0;
-                let classes = i64::from(recipe.model.classes());
-                let labels = Tensor::randint(classes, [batch], (Kind::Int64, setting.device));
-                let learner = Learner::new(&recipe, setting.device)?;
-                state = Some((learner, Batch { images, labels }, 0));
+                state = Some(start(&serde_json::from_str(&line)?, &setting)?);
                 writeln!(out, "ready")?;
             }
         }
@@ -45,22 +40,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn recipe(words: &[&str]) -> Result<Recipe, Box<dyn std::error::Error>> {
-    let [width, depth, mlp, heads, patch, classes, batch, precision] = words else {
-        return Err("eight words are expected".into());
-    };
-    let mut recipe = test_support::recipe(0);
-    let ModelSpec::Vit(vit) = &mut recipe.model;
-    let shape = Shape {
-        width: width.parse()?,
-        depth: depth.parse()?,
-        mlp: mlp.parse()?,
-        heads: heads.parse()?,
-    };
-    vit.shape = NamedShape::spelt_out(shape);
-    (vit.patch, vit.classes) = (patch.parse()?, classes.parse()?);
-    recipe.train.batch = batch.parse()?;
-    recipe.train.weight_decay = spec::WeightDecay { body: 0.1, head: 0.1 };
-    recipe.train.precision = if *precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
-    Ok(recipe)
+fn start(what: &Value, setting: &Setting) -> Result<State, Box<dyn std::error::Error>> {
+    let batch = u32::try_from(what["batch"].as_u64().ok_or("`batch` is missing")?)?;
+    let spec = spec::model_from_json("spec", &what["spec"].to_string())?;
+    let train = spec::train_from_json("train", &what["train"].to_string(), batch)?;
+    let learning_rate = train.learning_rate;
+    let side = i64::from(spec.resolution());
+    let options = (Kind::Float, setting.device);
+    let images = Tensor::rand([batch.into(), 3, side, side], options) * 2.0 - 1.0;
+    let classes = i64::from(spec.classes());
+    let labels = Tensor::randint(classes, [i64::from(batch)], (Kind::Int64, setting.device));
+    let draws = (0..batch.into()).map(|index| Draw { index, epoch: 0 }).collect();
+    let learner = Learner::of(&spec, &train, 0, &models::initial(&spec, 0), setting.device)?;
+    Ok(State { learner, batch: Batch { images, labels, draws }, learning_rate, done: 0 })
+}
+
+/// Seconds of `steps` steps, and the last one's loss; reading it waits for the device.
+fn take(state: &mut State, steps: u64) -> Result<(f64, f64), Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    let mut loss = f64::NAN;
+    for step in 0..steps {
+        let measured = state.learner.step(&state.batch, state.done, state.learning_rate)?;
+        state.done += 1;
+        if step + 1 == steps {
+            loss = measured.loss.double_value(&[]);
+        }
+    }
+    Ok((start.elapsed().as_secs_f64(), loss))
 }

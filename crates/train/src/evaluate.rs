@@ -1,42 +1,106 @@
-//! Loss and error on the validation stream.
+//! Loss and error on the validation stream, and what attention does there.
 
 use std::collections::BTreeMap;
 
 use data::{Cached, Source};
-use tch::{Kind, Reduction, Tensor, no_grad_guard};
+use models::{BindError, Watch};
+use tch::{Kind, Tensor, no_grad_guard};
 use torch_ext::TorchError;
 
 use crate::examples::labels;
 use crate::feed::images;
 use crate::learner::Learner;
+use crate::objective::sums;
 
 /// Examples per forward pass.
 const BATCH: usize = 256;
 
-/// `val_loss` (mean cross-entropy, nats) and `val_error` (share of wrong first choices) over all of
-/// `validation`. Sums are taken in f64 on the device and read once.
+/// Examples that attention is watched on: its logits are written out, `[heads, tokens, tokens]` each.
+const WATCHED: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvaluateError {
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// `val_loss` (the objective without label smoothing, nats) and `val_error` (share of wrong first
+/// choices) over all of `validation`, and with `attention` also its logits and entropies. Sums are
+/// taken in f64 on the device and read once.
 ///
 /// # Errors
 /// What libtorch says.
 pub(crate) fn evaluate(
     learner: &Learner,
     validation: &Cached,
-) -> Result<BTreeMap<String, f64>, TorchError> {
+    attention: bool,
+) -> Result<BTreeMap<String, f64>, EvaluateError> {
     let _no_grad = no_grad_guard();
-    let side = i64::from(validation.resolution());
-    let mut sums = Tensor::zeros([2], (Kind::Double, learner.device));
-    let bytes = validation.image_bytes();
-    for (pixels, classes) in
-        validation.pixels().chunks(BATCH * bytes).zip(validation.labels().chunks(BATCH))
-    {
-        let count = i64::try_from(classes.len()).expect("at most a batch");
-        let pixels = Tensor::from_data_size(pixels, &[count, 3, side, side], Kind::Uint8);
-        let labels = labels(classes).to_device(learner.device);
-        let logits = learner.logits(&images(&pixels.to_device(learner.device)))?;
-        let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0);
-        let wrong = logits.argmax(1, false).ne_tensor(&labels).sum(Kind::Double);
-        sums += Tensor::stack(&[loss.to_kind(Kind::Double), wrong], 0);
+    let evaluated = learner.evaluated()?;
+    let mut total = Tensor::zeros([2], (Kind::Double, learner.device));
+    for (number, batch) in batches(validation, BATCH).enumerate() {
+        let (images, labels) = batch.on(learner.device);
+        let (logits, targets) = evaluated.logits(&images, labels, (number * BATCH) as u64, None)?;
+        total += sums(evaluated.objective(), &logits, &targets);
     }
-    let mean = |at| sums.double_value(&[at]) / validation.labels().len() as f64;
-    Ok(BTreeMap::from([("val_loss".to_owned(), mean(0)), ("val_error".to_owned(), mean(1))]))
+    let mean = |at| total.double_value(&[at]) / validation.labels().len() as f64;
+    let mut metrics =
+        BTreeMap::from([("val_loss".to_owned(), mean(0)), ("val_error".to_owned(), mean(1))]);
+    if attention && let Some(batch) = batches(validation, WATCHED).next() {
+        let (images, labels) = batch.on(learner.device);
+        let watch = Watch::default();
+        evaluated.logits(&images, labels, 0, Some(&watch))?;
+        metrics.extend(attention_metrics(&watch));
+    }
+    Ok(metrics)
+}
+
+/// `attention_logit_max` over all blocks and `attention_entropy`, the mean over blocks (nats), and both
+/// by block.
+fn attention_metrics(watch: &Watch) -> BTreeMap<String, f64> {
+    let host = |scalars: &[Tensor]| -> Vec<f64> {
+        scalars.iter().map(|scalar| scalar.double_value(&[])).collect()
+    };
+    let (logits, entropies) = (host(&watch.logits.borrow()), host(&watch.entropies.borrow()));
+    let mut metrics = BTreeMap::new();
+    if logits.is_empty() {
+        return metrics;
+    }
+    metrics.insert("attention_logit_max".into(), logits.iter().copied().fold(0.0, f64::max));
+    let mean = entropies.iter().sum::<f64>() / entropies.len() as f64;
+    metrics.insert("attention_entropy".into(), mean);
+    for (block, (logit, entropy)) in logits.into_iter().zip(entropies).enumerate() {
+        metrics.insert(format!("attention_logit_max_{block:02}"), logit);
+        metrics.insert(format!("attention_entropy_{block:02}"), entropy);
+    }
+    metrics
+}
+
+/// Consecutive examples of a cache.
+pub(crate) struct CachedBatch<'a> {
+    pixels: &'a [u8],
+    pub(crate) labels: &'a [u32],
+    side: i64,
+}
+
+pub(crate) fn batches(cached: &Cached, size: usize) -> impl Iterator<Item = CachedBatch<'_>> {
+    let side = i64::from(cached.resolution());
+    let pixels = cached.pixels().chunks(size * cached.image_bytes());
+    pixels.zip(cached.labels().chunks(size)).map(move |(pixels, labels)| CachedBatch {
+        pixels,
+        labels,
+        side,
+    })
+}
+
+impl CachedBatch<'_> {
+    /// Images `[n, 3, side, side]` f32 in [-1, 1] and labels `[n]` i64.
+    pub(crate) fn on(&self, device: tch::Device) -> (Tensor, Tensor) {
+        let count = i64::try_from(self.labels.len()).expect("at most a batch");
+        let pixels =
+            Tensor::from_data_size(self.pixels, &[count, 3, self.side, self.side], Kind::Uint8);
+        (images(&pixels.to_device(device)), labels(self.labels).to_device(device))
+    }
 }

@@ -15,6 +15,8 @@ pub struct Batch {
     pub images: Tensor,
     /// `[batch]` i64.
     pub labels: Tensor,
+    /// Which examples they are.
+    pub draws: Vec<Draw>,
 }
 
 /// Makes the batches of consecutive steps.
@@ -55,14 +57,13 @@ impl<'a> Feed<'a> {
     /// An example that cannot be read.
     pub(crate) fn batch(&mut self, step: u64) -> Result<Batch, DataError> {
         let recipe = self.recipe;
-        let draws = || order::batch(recipe.seed, recipe.unique_examples, recipe.train.batch, step);
+        let draws = order::batch(recipe.seed, recipe.unique_examples, recipe.train.batch, step);
         let plan = |draw: &Draw| augment::plan(recipe.seed, recipe.train.augmentation, *draw);
         let (pixels, labels) = match &mut self.way {
             Way::Host { train, pixels, labels } => {
                 labels.clear();
                 let side = train.resolution();
-                for (draw, out) in draws().iter().zip(pixels.chunks_exact_mut(train.image_bytes()))
-                {
+                for (draw, out) in draws.iter().zip(pixels.chunks_exact_mut(train.image_bytes())) {
                     let at =
                         usize::try_from(draw.index).expect("below the number of mapped examples");
                     let image = &train.pixels()[at * out.len()..(at + 1) * out.len()];
@@ -72,7 +73,6 @@ impl<'a> Feed<'a> {
                 (host_pixels(pixels, side), Tensor::from_slice(labels))
             }
             Way::Device { pixels, labels } => {
-                let draws = draws();
                 let crops: Vec<Crop> = draws.iter().map(plan).collect();
                 let index: Vec<i64> = draws.iter().map(|draw| draw.index.cast_signed()).collect();
                 let index = Tensor::from_slice(&index).to_device(self.device);
@@ -92,7 +92,7 @@ impl<'a> Feed<'a> {
             }
         };
         let labels = labels.to_device(self.device);
-        Ok(Batch { images: images(&pixels.to_device(self.device)), labels })
+        Ok(Batch { images: images(&pixels.to_device(self.device)), labels, draws })
     }
 }
 

@@ -3,21 +3,29 @@
 //! database: an order comes in, events go out, checkpoints stay.
 
 mod checkpoint;
+mod command;
 mod device;
 mod evaluate;
 mod examples;
 mod feed;
 mod flat;
+mod gradient;
 mod learner;
+mod objective;
 mod optimiser;
+mod patches;
 mod record;
 mod segment;
 mod serve;
 mod stop;
+mod transfer;
+mod weights;
 mod window;
 
+pub use command::{CommandError, Files, forward, train_step};
 pub use device::{DeviceError, Setting, prepare};
 pub use feed::Batch;
 pub use learner::{Learner, Measured};
 pub use serve::{ServeError, serve};
 pub use stop::{Inputs, listen};
+pub use weights::WeightsError;

@@ -1,21 +1,94 @@
 //! isoflop-trainer: orders in on standard input, events out on standard output, logs on standard
 //! error. `isoflop` starts it; nobody else needs to.
 
-use std::io;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use spec::Resample;
+use tch::Kind;
+use train::{Files, Setting};
 
 /// Train segments: one order (JSON) a line on standard input, one event a line on standard output
 #[derive(Parser)]
 #[command(name = "isoflop-trainer", version)]
 struct Arguments {
     /// Where to train: cpu or cuda:N
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", global = true)]
     device: String,
     /// Threads of one operation on the CPU
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, global = true)]
     threads: u32,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run weights forward on a batch of images
+    ///
+    /// Weights carry timm's names. Docs: docs/models.md.
+    Forward(ForwardArgs),
+    /// Apply optimiser steps to weights, all on one batch, and write the weights back
+    ///
+    /// Prints a JSON line for each step: its number, loss and gradient norm. Docs: docs/models.md.
+    TrainStep(TrainStepArgs),
+}
+
+#[derive(Args)]
+struct FileArgs {
+    /// The [model] table of a sweep file as JSON, with shape, resolution and classes
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+    /// Parameters under timm's names
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Tensor x [batch, 3, height, width] in [-1, 1]; to train also labels y [batch]
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where the result goes
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Kind of all numbers
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+}
+
+#[derive(Args)]
+struct ForwardArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Write what the classifier reads, too
+    #[arg(long)]
+    features: bool,
+    /// Bring position embeddings of another grid to the spec's: bilinear is big_vision's, bicubic timm's
+    #[arg(long, value_enum)]
+    resample_positions: Option<ResampleArg>,
+}
+
+#[derive(Args)]
+struct TrainStepArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// The [train] table of a sweep file as JSON, with one learning rate
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Optimiser steps
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    steps: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtype {
+    F32,
+    F64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ResampleArg {
+    Bilinear,
+    Bicubic,
 }
 
 const EXIT_BAD_INPUT: u8 = 2;
@@ -25,17 +98,64 @@ fn main() -> ExitCode {
     // First of all: libtorch remembers for good whether CUDA was there when it was first asked.
     let outcome =
         train::prepare(&arguments.device, arguments.threads).map_err(|error| error.to_string());
-    let served = outcome.and_then(|setting| {
-        let inputs =
-            train::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-        train::serve(&setting, &inputs, &mut io::stdout(), &mut log)
-            .map_err(|error| error.to_string())
+    let done = outcome.and_then(|setting| match &arguments.command {
+        None => serve(&setting),
+        Some(Command::Forward(args)) => forward(args, &setting),
+        Some(Command::TrainStep(args)) => train_step(args, &setting),
     });
-    match served {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             log(&message);
             ExitCode::from(EXIT_BAD_INPUT)
+        }
+    }
+}
+
+fn serve(setting: &Setting) -> Result<(), String> {
+    let inputs = train::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
+    train::serve(setting, &inputs, &mut io::stdout(), &mut log).map_err(|error| error.to_string())
+}
+
+fn forward(args: &ForwardArgs, setting: &Setting) -> Result<(), String> {
+    let resample = args.resample_positions.map(|how| match how {
+        ResampleArg::Bilinear => Resample::Bilinear,
+        ResampleArg::Bicubic => Resample::Bicubic,
+    });
+    train::forward(
+        &args.files.paths(),
+        args.files.dtype.kind(),
+        args.features,
+        resample,
+        setting.device,
+    )
+    .map_err(|error| error.to_string())
+}
+
+fn train_step(args: &TrainStepArgs, setting: &Setting) -> Result<(), String> {
+    let mut out = io::stdout();
+    let mut tell = |step: u64, loss: f64, norm: f64| {
+        let line = serde_json::json!({ "step": step, "loss": loss, "gradient_norm": norm });
+        // A reader that is gone misses lines; the weights are written all the same.
+        let _ = writeln!(out, "{line}");
+    };
+    let (files, kind) = (args.files.paths(), args.files.dtype.kind());
+    train::train_step(&files, &args.train, args.steps, kind, setting.device, &mut tell)
+        .map_err(|error| error.to_string())
+}
+
+impl FileArgs {
+    fn paths(&self) -> Files<'_> {
+        let Self { spec, weights, input, output, .. } = self;
+        Files { spec, weights, input, output }
+    }
+}
+
+impl Dtype {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::F64 => Kind::Double,
         }
     }
 }

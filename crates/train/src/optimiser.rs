@@ -22,7 +22,7 @@ const NORM_EPS: f64 = 1e-6;
 
 impl Update {
     pub(crate) fn new(train: &TrainSpec, device: Device) -> Self {
-        let Optimiser::Adamw(adamw) = train.optimiser.clone();
+        let Optimiser::Adamw(adamw) = train.optimiser.clone() else { todo!() };
         let scalar = || Tensor::zeros([], (Kind::Float, device));
         Self {
             adamw,

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use data::{DataError, Split};
 use models::BindError;
-use spec::{Order, SegmentSpec, Spent, TrainerEvent};
+use spec::{Order, Recipe, SegmentSpec, Spent, TrainerEvent, TransferMethod};
 use tch::Device;
 use torch_ext::TorchError;
 
 use crate::checkpoint::{self, CheckpointError, Manifest};
-use crate::evaluate::evaluate;
+use crate::evaluate::{EvaluateError, evaluate};
 use crate::examples::{Examples, tell_skipped};
 use crate::feed::Feed;
 use crate::learner::Learner;
 use crate::record::{Record, RecordError};
 use crate::stop::Stop;
+use crate::transfer::{self, TransferError};
 use crate::window::{Reading, Window};
 
 /// Steps between two looks at the losses, which are also those between two progress events.
@@ -39,11 +40,17 @@ pub(crate) enum SegmentError {
     Torch(#[from] TorchError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("an evaluation has no parent whose checkpoint it could evaluate")]
+    NoParent,
 }
 
-/// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint. Returns the
-/// last event (finished, diverged or interrupted), which is not written yet. `log` takes what is no
-/// event: damaged checkpoints, corrupt images.
+/// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint, or evaluates
+/// on another task. Returns the last event (finished, diverged or interrupted), which is not written
+/// yet. `log` takes what is no event: damaged checkpoints, corrupt images.
 ///
 /// # Errors
 /// What keeps the segment from being trained. libtorch's other failures panic.
@@ -55,9 +62,56 @@ pub(crate) fn train_segment(
     record: &mut Record<'_>,
     log: &mut dyn FnMut(&str),
 ) -> Result<TrainerEvent, SegmentError> {
+    let Some(transfer) = &order.segment.transfer else {
+        let learner = Learner::new(&order.segment.recipe, device)?;
+        let loaded = start_state(order, &learner, log)?;
+        return train(order, learner, loaded, kept, stop, record, log);
+    };
+    let started = Instant::now();
+    let (recipe, start) = (&order.segment.recipe, order.segment.start);
+    let folder = order.parent_checkpoints.as_ref().ok_or(SegmentError::NoParent)?;
+    let parameters = checkpoint::load_parameters(folder, start)?;
+    if let TransferMethod::FineTune(tune) = &transfer.method {
+        let tuned = transfer::recipe(transfer, tune, recipe);
+        let initial = transfer::initial(&tuned, tune, parameters);
+        let learner = Learner::of(&tuned.model, &tuned.train, tuned.seed, &initial, device)?;
+        let order = &Order { segment: tuned_segment(&order.segment, tuned), ..order.clone() };
+        let loaded = own_state(order, &learner, log)?;
+        return train(order, learner, loaded, kept, stop, record, log);
+    }
+    record.write(TrainerEvent::Started { step: start })?;
+    let spent = || Spent { device_s: started.elapsed().as_secs_f64(), ..Spent::default() };
+    let measured = transfer::on_features(transfer, recipe, &parameters, &order.cache, device, stop);
+    let step = order.segment.end;
+    match measured {
+        Err(TransferError::Data(DataError::Cancelled { .. })) => {
+            Ok(TrainerEvent::Interrupted { step: start, spent: spent() })
+        }
+        Err(error) => Err(error.into()),
+        Ok(metrics) => {
+            let metrics = metrics.unwrap_or_default();
+            record.write(TrainerEvent::Evaluated { step, metrics })?;
+            Ok(TrainerEvent::Finished { step, spent: spent() })
+        }
+    }
+}
+
+/// The evaluation's segment with the recipe that it trains by.
+fn tuned_segment(segment: &SegmentSpec, recipe: Recipe) -> SegmentSpec {
+    SegmentSpec { recipe, ..segment.clone() }
+}
+
+fn train(
+    order: &Order,
+    learner: Learner,
+    loaded: Option<Manifest>,
+    kept: &mut Option<Examples>,
+    stop: &Stop,
+    record: &mut Record<'_>,
+    log: &mut dyn FnMut(&str),
+) -> Result<TrainerEvent, SegmentError> {
     let segment = &order.segment;
-    let learner = Learner::new(&segment.recipe, device)?;
-    let loaded = start_state(order, &learner, log)?;
+    let device = learner.device;
     let done = loaded.as_ref().map_or(segment.start, |own| own.step);
     let examples = match Examples::reopen(kept, &segment.recipe, &order.cache, device, stop, log) {
         Err(DataError::Cancelled { .. }) => {
@@ -98,12 +152,23 @@ fn start_state(
     learner: &Learner,
     log: &mut dyn FnMut(&str),
 ) -> Result<Option<Manifest>, CheckpointError> {
-    let mut complain = |error: &CheckpointError| log(&format!("{error}; an older one is used"));
-    let own = checkpoint::load_newest(&order.checkpoints, &learner.flat, &mut complain)?;
+    let own = own_state(order, learner, log)?;
     if let (None, Some(parent)) = (&own, &order.parent_checkpoints) {
-        checkpoint::load_parent(parent, &learner.flat, order.segment.start)?;
+        let (flat, state) = (&learner.flat, learner.update.state());
+        checkpoint::load_parent(parent, flat, &state, order.segment.start)?;
     }
     Ok(own)
+}
+
+/// What an earlier attempt of this segment left, restored.
+fn own_state(
+    order: &Order,
+    learner: &Learner,
+    log: &mut dyn FnMut(&str),
+) -> Result<Option<Manifest>, CheckpointError> {
+    let mut complain = |error: &CheckpointError| log(&format!("{error}; an older one is used"));
+    let state = learner.update.state();
+    checkpoint::load_newest(&order.checkpoints, &learner.flat, &state, &mut complain)
 }
 
 /// One execution of a segment.
@@ -187,10 +252,16 @@ impl Attempt<'_, '_> {
     }
 
     fn evaluate(&mut self) -> Outcome {
-        let metrics = evaluate(&self.learner, &self.examples.validation)?;
+        let segment = &self.order.segment;
+        let attention = segment.recipe.eval.attention;
+        let metrics = evaluate(&self.learner, &self.examples.validation, attention)?;
         if metrics.values().any(|value| !value.is_finite()) {
             return Ok(self.diverged(self.done));
         }
+        let metrics = match &segment.transfer {
+            Some(transfer) => transfer::renamed(transfer, metrics),
+            None => metrics,
+        };
         self.record.write(TrainerEvent::Evaluated { step: self.done, metrics })?;
         self.window_started = Instant::now();
         Ok(ControlFlow::Continue(()))
@@ -200,6 +271,7 @@ impl Attempt<'_, '_> {
         let saved = checkpoint::save(
             &self.order.checkpoints,
             &self.learner.flat,
+            &self.learner.update.state(),
             self.order.segment_id,
             self.done,
         )?;

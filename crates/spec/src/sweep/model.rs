@@ -328,5 +328,6 @@ const fn key_of(error: &ModelError) -> &'static str {
         ModelError::PatchDoesNotDivide { .. } => "patch",
         ModelError::Groups { .. } => "groups",
         ModelError::FcNormWithoutGap => "fc_norm",
+        ModelError::FixedResolution { .. } => "resolution",
     }
 }

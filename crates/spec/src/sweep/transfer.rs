@@ -4,16 +4,25 @@ use super::Problem;
 use super::expand::{classes, data};
 use super::file::{DataTable, MethodName, SourceName, SweepFile, TransferTable};
 use crate::transfer::{FewShot, FineTune, LinearProbe, TransferMethod, TransferSpec};
+use crate::trial::TrialSpec;
 
 /// What a closed-form fit weighs its solution's norm by: big_vision's `fewshot_lsr`.
 const L2: f64 = 1024.0;
 
-/// Every evaluation that the file asks for; names tell them apart where methods do not.
-pub(super) fn transfers(file: &SweepFile) -> Result<Vec<TransferSpec>, Problem> {
+/// Every evaluation that the file asks for of its `trials`; names tell them apart where methods do not.
+pub(super) fn transfers(
+    file: &SweepFile,
+    trials: &[TrialSpec],
+) -> Result<Vec<TransferSpec>, Problem> {
     let mut all: Vec<TransferSpec> = Vec::with_capacity(file.transfer.len());
     for (position, table) in file.transfer.iter().enumerate() {
         let table_name = format!("transfer[{position}]");
         let transfer = transfer(file, table, &table_name)?;
+        for trial in trials {
+            transfer
+                .check(&trial.recipe.model)
+                .map_err(|error| Problem::new(format!("{table_name}.data.resolution"), error))?;
+        }
         let measures = |other: &TransferSpec| {
             let same_method =
                 std::mem::discriminant(&other.method) == std::mem::discriminant(&transfer.method);

@@ -1,0 +1,99 @@
+//! Masked patch prediction (2010.11929, section 4.6 and appendix B.1.2): which patches of a batch are
+//! corrupted, and the colours that are asked for.
+
+use data::Draw;
+use data::patches::{Change, corrupt};
+use models::Corrupted;
+use tch::{Device, Kind, Tensor};
+
+use crate::objective::Targets;
+
+/// Levels of each channel of a colour.
+const LEVELS: i64 = 8;
+
+/// How the images `[batch, 3, side, side]` of some draws are corrupted, and the targets.
+pub(crate) fn task(
+    images: &Tensor,
+    draws: &[Draw],
+    patch: u32,
+    seed: u64,
+    share: f64,
+) -> (Corrupted, Targets) {
+    let colours = colours(images, patch.into());
+    let (batch, patches) = colours.size2().expect("a colour for every patch");
+    let count = u32::try_from(patches).expect("patches are at most pixels");
+    let device = images.device();
+    let mut source: Vec<i64> = (0..batch * patches).map(|place| place % patches).collect();
+    let mut masked = vec![false; source.len()];
+    let mut places = Vec::new();
+    for (example, draw) in draws.iter().enumerate() {
+        for corruption in corrupt(seed, *draw, count, share) {
+            let place = example * count as usize + corruption.patch as usize;
+            places.push(place as u64 as i64);
+            match corruption.change {
+                Change::Mask => masked[place] = true,
+                Change::Replace(by) => source[place] = by.into(),
+                Change::Keep => {}
+            }
+        }
+    }
+    let shaped = |tensor: Tensor| tensor.view([batch, patches]).to_device(device);
+    let corrupted = Corrupted {
+        masked: shaped(Tensor::from_slice(&masked)),
+        source: shaped(Tensor::from_slice(&source)),
+    };
+    let places = Tensor::from_slice(&places).to_device(device);
+    let colours = colours.flatten(0, 1).index_select(0, &places);
+    (corrupted, Targets::Patches { places, colours })
+}
+
+/// The mean colour of every patch as a class, `64 red + 8 green + blue` with 8 levels each:
+/// `[batch, patches]` i64.
+fn colours(images: &Tensor, patch: i64) -> Tensor {
+    let means = images.avg_pool2d([patch, patch], [patch, patch], [0, 0], false, true, None::<i64>);
+    let levels = ((means + 1.0) * (0.5 * LEVELS as f64)).floor().clamp(0.0, LEVELS as f64 - 1.0);
+    let weights = Tensor::from_slice(&[LEVELS * LEVELS, LEVELS, 1]).to_device(images.device());
+    let colours = levels.to_kind(Kind::Int64) * weights.view([1, 3, 1, 1]);
+    colours.sum_dim_intlist(1, false, Kind::Int64).flatten(1, -1)
+}
+
+/// Draws of the validation stream: every example in its place, always in the same epoch.
+pub(crate) fn validation_draws(first: u64, count: usize) -> Vec<Draw> {
+    (first..first + count as u64).map(|index| Draw { index, epoch: 0 }).collect()
+}
+
+/// A batch of labels is one of plain labels.
+pub(crate) fn labels(labels: &Tensor) -> Targets {
+    Targets::Labels(labels.shallow_clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two patches of 2 x 2: red and white, mid grey and black.
+    #[test]
+    fn colours_are_three_bits_of_each_channel() {
+        let images = Tensor::full([1, 3, 2, 4], -1.0, (Kind::Float, Device::Cpu));
+        let _ = images.narrow(3, 0, 2).narrow(1, 0, 1).fill_(1.0);
+        let _ = images.narrow(3, 2, 2).fill_(0.0);
+        let found = colours(&images, 2);
+        assert_eq!(Vec::<i64>::try_from(&found.view([-1])).unwrap(), [7 * 64, 4 * 73]);
+    }
+
+    #[test]
+    fn a_task_asks_for_the_corrupted_patches_and_nothing_else() {
+        let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+        let draws = validation_draws(3, 6);
+        let (corrupted, targets) = task(&images, &draws, 8, 1, 0.5);
+        let Targets::Patches { places, colours } = targets else { panic!("{targets:?}") };
+        assert_eq!((places.size(), colours.size()), (vec![48], vec![48]));
+        let changed = corrupted.masked.logical_or(
+            &corrupted.source.ne_tensor(&Tensor::arange(16, (Kind::Int64, Device::Cpu))),
+        );
+        let asked = Tensor::zeros([96], (Kind::Bool, Device::Cpu)).index_fill(0, &places, 1);
+        let unasked = changed.view([-1]).logical_and(&asked.logical_not());
+        assert_eq!(unasked.sum(Kind::Int64).int64_value(&[]), 0);
+        assert!(corrupted.masked.sum(Kind::Int64).int64_value(&[]) > 24);
+    }
+}
