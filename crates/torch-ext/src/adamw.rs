@@ -5,7 +5,7 @@ use std::ptr;
 
 use tch::Tensor;
 
-use crate::{TorchError, check};
+use crate::{TorchError, check, pointer};
 
 unsafe extern "C" {
     fn ext_fused_adamw(
@@ -14,7 +14,7 @@ unsafe extern "C" {
         exp_avg: *mut c_void,
         exp_avg_sq: *mut c_void,
         step: *mut c_void,
-        lr: *mut c_void,
+        lr: f64,
         beta1: f64,
         beta2: f64,
         weight_decay: f64,
@@ -23,18 +23,16 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// The tensors of one update. All f32, on one device; the first four of one shape.
+/// The tensors of one update, on one device; the first four of one shape and kind, f32 or f64.
 #[derive(Debug)]
 pub struct AdamWState<'a> {
     pub param: &'a Tensor,
     pub grad: &'a Tensor,
     pub exp_avg: &'a Tensor,
     pub exp_avg_sq: &'a Tensor,
-    /// Scalar: number of this update, 1 for the first.
+    /// Scalar, f32: number of this update, 1 for the first.
     pub step: &'a Tensor,
-    /// Scalar, on the device, so that a new rate costs no synchronisation.
-    pub learning_rate: &'a Tensor,
-    /// Scalar that the gradient is divided by (in place); None is 1.
+    /// Scalar, f32, that the gradient is divided by (in place); None is 1.
     pub grad_scale: Option<&'a Tensor>,
 }
 
@@ -46,11 +44,11 @@ pub struct AdamWState<'a> {
 /// Tensors that do not fit each other, in libtorch's words.
 pub fn fused_adamw(
     state: &AdamWState<'_>,
+    learning_rate: f64,
     betas: (f64, f64),
     eps: f64,
     weight_decay: f64,
 ) -> Result<(), TorchError> {
-    let pointer = |tensor: &Tensor| tensor.as_ptr().cast::<c_void>().cast_mut();
     // SAFETY: each pointer is a live `at::Tensor*`, borrowed for the length of the call.
     let message = unsafe {
         ext_fused_adamw(
@@ -59,7 +57,7 @@ pub fn fused_adamw(
             pointer(state.exp_avg),
             pointer(state.exp_avg_sq),
             pointer(state.step),
-            pointer(state.learning_rate),
+            learning_rate,
             betas.0,
             betas.1,
             weight_decay,

@@ -3,9 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
 #include <cstdlib>
@@ -27,6 +29,10 @@ char* caught(F body) {
   } catch (...) {
     return strdup("unknown C++ exception");
   }
+}
+
+std::optional<at::Tensor> optional(const at::Tensor* tensor) {
+  return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
 }
 }  // namespace
 
@@ -110,12 +116,32 @@ char* ext_autocast_end(bool cuda) {
 }
 
 char* ext_fused_adamw(at::Tensor* param, at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq,
-                      at::Tensor* step, at::Tensor* lr, double beta1, double beta2, double weight_decay,
-                      double eps, at::Tensor* grad_scale) {
+                      at::Tensor* step, double lr, double beta1, double beta2, double weight_decay, double eps,
+                      at::Tensor* grad_scale) {
   return caught([=] {
-    const auto scale = grad_scale ? std::optional<at::Tensor>(*grad_scale) : std::nullopt;
-    at::_fused_adamw_(*param, *grad, *exp_avg, *exp_avg_sq, {}, *step, *lr, beta1, beta2, weight_decay, eps,
-                      /*amsgrad=*/false, /*maximize=*/false, scale, {});
+    at::_fused_adamw_(*param, *grad, *exp_avg, *exp_avg_sq, {}, *step, lr, beta1, beta2, weight_decay, eps,
+                      /*amsgrad=*/false, /*maximize=*/false, optional(grad_scale), {});
+  });
+}
+
+char* ext_fused_sgd(at::Tensor* param, at::Tensor* grad, at::Tensor* momentum_buffer, double lr, double momentum,
+                    double weight_decay, bool nesterov, at::Tensor* grad_scale) {
+  return caught([=] {
+    const auto buffers = momentum_buffer ? at::TensorList(*momentum_buffer) : at::TensorList();
+    at::_fused_sgd_(*param, *grad, buffers, weight_decay, momentum, lr, /*dampening=*/0.0, nesterov,
+                    /*maximize=*/false, /*is_first_step=*/false, optional(grad_scale), {});
+  });
+}
+
+// Fills `gradients` with new tensors that the caller owns; null where `output` does not depend on the input.
+char* ext_vjp(at::Tensor* output, at::Tensor* gradient, at::Tensor** inputs, size_t count, at::Tensor** gradients) {
+  return caught([=] {
+    torch::autograd::variable_list leaves;
+    for (size_t at = 0; at < count; ++at) leaves.push_back(*inputs[at]);
+    const auto found = torch::autograd::grad({*output}, leaves, {*gradient}, /*retain_graph=*/false,
+                                             /*create_graph=*/false, /*allow_unused=*/true);
+    for (size_t at = 0; at < count; ++at)
+      if (found[at].defined()) gradients[at] = new at::Tensor(found[at]);
   });
 }
 

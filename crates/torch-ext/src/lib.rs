@@ -6,15 +6,21 @@
 )]
 
 mod adamw;
+mod autograd;
 mod process;
+mod sgd;
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
+
+use tch::Tensor;
 
 pub use adamw::{AdamWState, fused_adamw};
+pub use autograd::vjp;
 pub use process::{
     Autocast, cuda_device_name, cuda_free_bytes, flush_denormals, keep_freed_memory,
     libtorch_version, load_cuda, return_freed_memory, use_deterministic_algorithms,
 };
+pub use sgd::{SgdState, fused_sgd};
 
 /// What libtorch, or the loader, said.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,11 @@ pub struct TorchError(String);
 
 unsafe extern "C" {
     fn ext_free(message: *mut c_char);
+}
+
+/// The `at::Tensor*` behind a tensor, for a call that it outlives.
+fn pointer(tensor: &Tensor) -> *mut c_void {
+    tensor.as_ptr().cast::<c_void>().cast_mut()
 }
 
 /// Takes the message that a function of `ext.cpp` returned; null is success.
