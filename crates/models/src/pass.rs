@@ -2,8 +2,12 @@
 //! patches, a look at attention.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
+
+/// libtorch has one generator a process: nobody else may draw between a seed and what it is for.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// One forward pass. [`Pass::PLAIN`] is an evaluation.
 #[derive(Clone, Copy, Default)]
@@ -54,8 +58,12 @@ impl Pass<'_> {
         // The mask of the whole batch, whatever part of it this is.
         let mut size = x.size();
         let examples = std::mem::replace(&mut size[0], noise.batch);
-        tch::manual_seed((noise.seed)(site));
-        let keeps = Tensor::full(&size, 1.0 - rate, (Kind::Float, x.device())).bernoulli();
+        let keeps = Tensor::full(&size, 1.0 - rate, (Kind::Float, x.device()));
+        let keeps = {
+            let _generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed((noise.seed)(site));
+            keeps.bernoulli()
+        };
         let keeps = keeps.narrow(0, noise.first, examples).to_kind(x.kind());
         x * (keeps / (1.0 - rate))
     }

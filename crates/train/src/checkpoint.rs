@@ -1,19 +1,26 @@
-//! Checkpoints: `step-<8 digits>/` holding `tensors.safetensors` (parameters under their own names,
-//! moments under `exp_avg.<name>` and `exp_avg_sq.<name>`, f32) and `checkpoint.json`. A folder of
+//! Checkpoints: `step-<8 digits>/` holding `tensors.safetensors` and `checkpoint.json`. A folder of
 //! that name is whole: it is written elsewhere, flushed and renamed. What is damaged later is found
 //! by its digest.
+//!
+//! Parameters are saved under their own names, the optimiser's state under names with a prefix
+//! (`exp_avg.`, `exp_avg_sq.`, `exp_avg_sq_row.`, `exp_avg_sq_col.`, and `average.` for Polyak's
+//! average), each as f32, f64 or bf16 as it is held.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use models::Parameter;
+use safetensors::View;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use spec::{FORMAT, SegmentId};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::flat::{Flat, Span};
+use crate::optimiser::AVERAGE;
 
 const TENSORS: &str = "tensors.safetensors";
 const MANIFEST: &str = "checkpoint.json";
@@ -56,9 +63,13 @@ pub(crate) enum CheckpointError {
     #[error("checkpoint `{path}` is damaged: {error}")]
     Tensors { path: PathBuf, error: SafeTensorError },
     #[error(
-        "checkpoint `{path}` has no f32 tensor `{name}` of shape {shape:?}; it is of another model"
+        "checkpoint `{path}` has no {dtype} tensor `{name}` of shape {shape:?}; it is of another model or optimiser"
     )]
-    NotThisModel { path: PathBuf, name: String, shape: Vec<i64> },
+    Unfit { path: PathBuf, name: String, dtype: Dtype, shape: Vec<i64> },
+    #[error(
+        "checkpoint `{path}` has a tensor `{name}` that is not asked for; it is of another model or optimiser"
+    )]
+    Unknown { path: PathBuf, name: String },
     #[error(
         "no checkpoint of step {step} in `{folder}`; the next `isoflop sweep` trains the parent segment again"
     )]
@@ -73,7 +84,8 @@ impl CheckpointError {
             Self::Write { .. }
             | Self::Read { .. }
             | Self::Format { .. }
-            | Self::NotThisModel { .. }
+            | Self::Unfit { .. }
+            | Self::Unknown { .. }
             | Self::NoParent { .. } => false,
         }
     }
@@ -93,11 +105,13 @@ impl CheckpointError {
 pub(crate) fn save(
     folder: &Path,
     flat: &Flat,
+    state: &[(String, Tensor)],
     segment_id: SegmentId,
     step: u64,
 ) -> Result<Manifest, CheckpointError> {
     fs::create_dir_all(folder).map_err(CheckpointError::write(folder))?;
-    let tensors = serialize(flat)
+    let tensors = all(flat, state).into_iter().map(|(name, tensor)| (name, Saved::new(tensor)));
+    let tensors = safetensors::serialize(tensors, None)
         .map_err(|error| CheckpointError::Tensors { path: folder.join(TENSORS), error })?;
     let manifest = Manifest {
         format: FORMAT,
@@ -124,10 +138,11 @@ pub(crate) fn keep_only(folder: &Path, step: u64) -> Result<(), CheckpointError>
 pub(crate) fn load_newest(
     folder: &Path,
     flat: &Flat,
+    state: &[(String, Tensor)],
     complain: &mut dyn FnMut(&CheckpointError),
 ) -> Result<Option<Manifest>, CheckpointError> {
     for step in steps(folder)?.into_iter().rev() {
-        match load(&path_of(folder, step), flat) {
+        match load(&path_of(folder, step), flat, state) {
             Ok(manifest) => return Ok(Some(manifest)),
             Err(error) => complain(&error),
         }
@@ -136,12 +151,41 @@ pub(crate) fn load_newest(
 }
 
 /// Restores the checkpoint that a parent segment ended with.
-pub(crate) fn load_parent(folder: &Path, flat: &Flat, step: u64) -> Result<(), CheckpointError> {
+pub(crate) fn load_parent(
+    folder: &Path,
+    flat: &Flat,
+    state: &[(String, Tensor)],
+    step: u64,
+) -> Result<(), CheckpointError> {
+    of_parent(folder, step, |path| load(path, flat, state).map(drop))
+}
+
+/// The parameters that a parent segment ended with, those of `spans`, on the CPU: their Polyak average
+/// where there is one.
+pub(crate) fn load_parameters(
+    folder: &Path,
+    spans: &[Span],
+    step: u64,
+) -> Result<Vec<Parameter>, CheckpointError> {
+    of_parent(folder, step, |path| {
+        let (_, bytes) = read(path)?;
+        let file = path.join(TENSORS);
+        let views = views_of(&file, &bytes)?;
+        spans.iter().map(|span| parameter(&file, &views, span)).collect()
+    })
+}
+
+/// Hands the checkpoint that a parent ended with to `load`.
+fn of_parent<T>(
+    folder: &Path,
+    step: u64,
+    load: impl FnOnce(&Path) -> Result<T, CheckpointError>,
+) -> Result<T, CheckpointError> {
     let path = path_of(folder, step);
     if !path.is_dir() {
         return Err(CheckpointError::NoParent { folder: folder.to_owned(), step });
     }
-    let loaded = load(&path, flat).map(drop);
+    let loaded = load(&path);
     if loaded.as_ref().is_err_and(CheckpointError::is_damage) {
         // Out of the way, so that the next sweep sees that the parent is to be trained again. Where
         // that fails too, the error names the folder all the same.
@@ -170,40 +214,69 @@ fn steps(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
     Ok(found)
 }
 
-/// The three buffers under the names that their tensors are saved by.
-fn buffers(flat: &Flat) -> [(&'static str, &Tensor); 3] {
-    [("", &flat.params), ("exp_avg.", &flat.exp_avg), ("exp_avg_sq.", &flat.exp_avg_sq)]
+/// Everything that is saved, under its name.
+fn all(flat: &Flat, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let state = state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+    flat.named("", &flat.params).into_iter().chain(state).collect()
 }
 
-fn serialize(flat: &Flat) -> Result<Vec<u8>, SafeTensorError> {
-    let hosts = buffers(flat).map(|(prefix, buffer)| (prefix, bytes_of(buffer)));
-    let mut views = Vec::new();
-    for (prefix, bytes) in &hosts {
-        for span in &flat.spans {
-            let shape = span.shape.iter().map(|&size| size.unsigned_abs() as usize).collect();
-            let view = TensorView::new(Dtype::F32, shape, &bytes[byte_range(span)])?;
-            views.push((format!("{prefix}{}", span.name), view));
-        }
+/// What tensors of a learner can be, here and in a file.
+const KINDS: [(Kind, Dtype); 3] =
+    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::BFloat16, Dtype::BF16)];
+
+fn dtype(tensor: &Tensor) -> Dtype {
+    let kind = tensor.kind();
+    let found = KINDS.into_iter().find(|(ours, _)| *ours == kind);
+    found.expect("parameters and optimiser state are f32, f64 or bf16").1
+}
+
+fn sizes(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|size| size.unsigned_abs() as usize).collect()
+}
+
+/// A tensor as safetensors writes it: its bytes come to the host when it is its turn.
+struct Saved {
+    tensor: Tensor,
+    shape: Vec<usize>,
+}
+
+impl Saved {
+    fn new(tensor: Tensor) -> Self {
+        Self { shape: sizes(&tensor.size()), tensor }
     }
-    safetensors::serialize(views, None)
 }
 
-fn bytes_of(buffer: &Tensor) -> Vec<u8> {
-    let host = buffer.to_device(Device::Cpu);
-    let mut bytes = vec![0; host.numel() * 4];
-    // Bit by bit: f32 as four bytes, little-endian as the machines that libtorch runs on.
-    let as_bytes = host.view_dtype(Kind::Uint8);
-    let count = bytes.len();
-    as_bytes.copy_data_u8(&mut bytes, count);
-    bytes
+impl View for Saved {
+    fn dtype(&self) -> Dtype {
+        dtype(&self.tensor)
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        // Bit by bit, little-endian as the machines that libtorch runs on.
+        let host = self.tensor.to_device(Device::Cpu).reshape(-1).view_dtype(Kind::Uint8);
+        let mut bytes = vec![0; self.data_len()];
+        let count = bytes.len();
+        host.copy_data_u8(&mut bytes, count);
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
 }
 
-fn byte_range(span: &Span) -> std::ops::Range<usize> {
-    let byte = |element: i64| 4 * element.unsigned_abs() as usize;
-    byte(span.range.start)..byte(span.range.end)
+fn load(path: &Path, flat: &Flat, state: &[(String, Tensor)]) -> Result<Manifest, CheckpointError> {
+    let (manifest, bytes) = read(path)?;
+    restore(&path.join(TENSORS), &bytes, all(flat, state))?;
+    Ok(manifest)
 }
 
-fn load(path: &Path, flat: &Flat) -> Result<Manifest, CheckpointError> {
+/// A whole checkpoint's manifest, and its tensors as they are in their file.
+fn read(path: &Path) -> Result<(Manifest, Vec<u8>), CheckpointError> {
     let file = path.join(MANIFEST);
     let text = fs::read(&file).map_err(CheckpointError::read(&file))?;
     let manifest: Manifest = serde_json::from_slice(&text)
@@ -217,36 +290,59 @@ fn load(path: &Path, flat: &Flat) -> Result<Manifest, CheckpointError> {
     if found != manifest.digest {
         return Err(CheckpointError::Digest { path: file, found, expected: manifest.digest });
     }
-    restore(&file, &bytes, flat)?;
-    Ok(manifest)
+    Ok((manifest, bytes))
+}
+
+type Views<'a> = HashMap<String, TensorView<'a>>;
+
+fn views_of<'a>(file: &Path, bytes: &'a [u8]) -> Result<Views<'a>, CheckpointError> {
+    let damaged = |error| CheckpointError::Tensors { path: file.to_owned(), error };
+    Ok(SafeTensors::deserialize(bytes).map_err(damaged)?.tensors().into_iter().collect())
 }
 
 /// All tensors are looked up before the first is copied: what does not fit leaves the learner as it was.
-fn restore(file: &Path, bytes: &[u8], flat: &Flat) -> Result<(), CheckpointError> {
-    let damaged = |error| CheckpointError::Tensors { path: file.to_owned(), error };
-    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let views: HashMap<&str, TensorView<'_>> = tensors.iter().collect();
+fn restore(
+    file: &Path,
+    bytes: &[u8],
+    expected: Vec<(String, Tensor)>,
+) -> Result<(), CheckpointError> {
+    let mut views = views_of(file, bytes)?;
     let mut found = Vec::with_capacity(views.len());
-    for (prefix, buffer) in buffers(flat) {
-        for span in &flat.spans {
-            let name = format!("{prefix}{}", span.name);
-            let Some(view) = views.get(name.as_str()).filter(|view| fits(view, span)) else {
-                let (path, shape) = (file.to_owned(), span.shape.clone());
-                return Err(CheckpointError::NotThisModel { path, name, shape });
-            };
-            found.push((span, buffer, view.data()));
+    for (name, tensor) in expected {
+        let (dtype, shape) = (dtype(&tensor), tensor.size());
+        match views.remove(&name) {
+            Some(view) if view.dtype() == dtype && view.shape() == sizes(&shape) => {
+                found.push((tensor, view));
+            }
+            Some(_) | None => {
+                return Err(CheckpointError::Unfit { path: file.to_owned(), name, dtype, shape });
+            }
         }
     }
+    if let Some(name) = views.into_keys().min() {
+        return Err(CheckpointError::Unknown { path: file.to_owned(), name });
+    }
     let _no_grad = no_grad_guard();
-    for (span, buffer, data) in found {
-        span.of(buffer).copy_(&Tensor::from_data_size(data, &span.shape, Kind::Float));
+    for (mut tensor, view) in found {
+        let saved = Tensor::from_data_size(view.data(), &tensor.size(), tensor.kind());
+        tensor.copy_(&saved);
     }
     Ok(())
 }
 
-fn fits(view: &TensorView<'_>, span: &Span) -> bool {
-    let shape = view.shape().iter().map(|&size| size as u64);
-    view.dtype() == Dtype::F32 && shape.eq(span.shape.iter().map(|size| size.unsigned_abs()))
+/// The average before the parameter itself.
+fn parameter(file: &Path, views: &Views<'_>, span: &Span) -> Result<Parameter, CheckpointError> {
+    let Span { name, shape, .. } = span;
+    let view = views.get(&format!("{AVERAGE}{name}")).or_else(|| views.get(name));
+    let fitting = view.filter(|view| view.shape() == sizes(shape)).and_then(|view| {
+        let (kind, _) = KINDS.into_iter().find(|(_, dtype)| *dtype == view.dtype())?;
+        Some(Tensor::from_data_size(view.data(), shape, kind))
+    });
+    let (path, name, shape) = (file.to_owned(), name.clone(), shape.clone());
+    match fitting {
+        Some(tensor) => Ok(Parameter { name, tensor }),
+        None => Err(CheckpointError::Unfit { path, name, dtype: Dtype::F32, shape }),
+    }
 }
 
 /// Files first, then their folder, then its name: a power cut leaves the whole checkpoint or none.
@@ -304,7 +400,6 @@ fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use models::Parameter;
     use spec::Id;
 
     use super::*;
@@ -316,7 +411,7 @@ mod tests {
             tensor: Tensor::full(shape, value, (Kind::Float, Device::Cpu)),
         };
         let parameters = [parameter("a.weight", &[3, 4]), parameter("head.weight", &[2, width])];
-        Flat::new(&parameters, Device::Cpu)
+        Flat::new(&parameters, &|_| 1.0, Device::Cpu)
     }
 
     fn segment() -> SegmentId {
@@ -331,11 +426,11 @@ mod tests {
     #[test]
     fn a_checkpoint_of_another_layout_leaves_the_learner_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &flat(5, 1.0), segment(), 8).unwrap();
+        save(folder.path(), &flat(5, 1.0), &[], segment(), 8).unwrap();
         let learner = flat(6, 2.0);
         let before = learner.params.copy();
-        let error = load_parent(folder.path(), &learner, 8).unwrap_err();
-        let CheckpointError::NotThisModel { name, shape, .. } = &error else { panic!("{error}") };
+        let error = load_parent(folder.path(), &learner, &[], 8).unwrap_err();
+        let CheckpointError::Unfit { name, shape, .. } = &error else { panic!("{error}") };
         assert_eq!((name.as_str(), &shape[..]), ("head.weight", &[2, 6][..]));
         assert!(learner.params.equal(&before));
     }
@@ -343,17 +438,18 @@ mod tests {
     #[test]
     fn a_checkpoint_takes_the_place_of_a_damaged_one_of_its_step() {
         let folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &flat(5, 1.0), segment(), 8).unwrap();
+        save(folder.path(), &flat(5, 1.0), &[], segment(), 8).unwrap();
         fs::write(folder.path().join("step-00000008").join(TENSORS), "damaged").unwrap();
         // What an earlier process of this number left when it was killed here.
         let left = folder.path().join(format!("{ASIDE}{}", std::process::id()));
         fs::create_dir(&left).unwrap();
         fs::write(left.join(TENSORS), "damaged, too").unwrap();
 
-        let saved = save(folder.path(), &flat(5, 3.0), segment(), 8).unwrap();
+        let saved = save(folder.path(), &flat(5, 3.0), &[], segment(), 8).unwrap();
         assert_eq!(names(folder.path()), ["step-00000008"]);
         let learner = flat(5, 2.0);
-        let loaded = load_newest(folder.path(), &learner, &mut |error| panic!("{error}")).unwrap();
+        let loaded =
+            load_newest(folder.path(), &learner, &[], &mut |error| panic!("{error}")).unwrap();
         assert_eq!(loaded, Some(saved));
         assert!(learner.params.equal(&flat(5, 3.0).params));
     }

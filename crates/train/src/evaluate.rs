@@ -51,7 +51,7 @@ pub(crate) fn evaluate(
     if attention && let Some(batch) = batches(validation, WATCHED).next() {
         let (images, labels) = batch.on(learner.device);
         let watch = Watch::default();
-        evaluated.logits(&images, labels, 0, Some(&watch))?;
+        let _logits = evaluated.logits(&images, labels, 0, Some(&watch))?;
         metrics.extend(attention_metrics(&watch));
     }
     Ok(metrics)

@@ -45,7 +45,8 @@ pub(crate) fn gradients(
         model.forward(images, pass)
     };
     let loss = loss_of(&full(&logits));
-    let of_leaves = vjp(&loss, &loss.ones_like(), leaves)?;
+    let inputs: Vec<&Tensor> = leaves.iter().collect();
+    let of_leaves = vjp(&loss, &loss.ones_like(), &inputs)?;
     Ok(Gradients { loss: loss.detach(), of_leaves })
 }
 
@@ -65,7 +66,7 @@ fn checkpointed(
     };
     let loss = loss_of(&full(&logits));
     let mut backward = Backward { leaves, total: leaves.iter().map(|_| None).collect() };
-    let mut gradient = backward.through(&loss, &loss.ones_like(), Some(features))?;
+    let mut gradient = backward.through(&loss, &loss.ones_like(), Some(&features))?;
     for number in (0..model.n_stages()).rev() {
         let Some(entry) = entries.pop() else { break };
         // Images need no gradient.
@@ -75,7 +76,7 @@ fn checkpointed(
             model.stage(number, &entry, pass)
         };
         let Some(of_output) = gradient else { break };
-        gradient = backward.through(&output, &of_output, (number > 0).then_some(entry))?;
+        gradient = backward.through(&output, &of_output, (number > 0).then_some(&entry))?;
     }
     Ok(Gradients { loss: loss.detach(), of_leaves: backward.total })
 }
@@ -111,11 +112,10 @@ impl Backward<'_> {
         &mut self,
         output: &Tensor,
         gradient: &Tensor,
-        entry: Option<Tensor>,
+        entry: Option<&Tensor>,
     ) -> Result<Option<Tensor>, TorchError> {
         let has_entry = entry.is_some();
-        let inputs: Vec<Tensor> =
-            self.leaves.iter().map(Tensor::shallow_clone).chain(entry).collect();
+        let inputs: Vec<&Tensor> = self.leaves.iter().chain(entry).collect();
         let mut gradients = vjp(output, gradient, &inputs)?;
         let of_entry = if has_entry { gradients.pop().flatten() } else { None };
         for (total, gradient) in self.total.iter_mut().zip(gradients) {

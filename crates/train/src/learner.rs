@@ -1,6 +1,7 @@
 //! A model and its optimiser: one step, or a forward pass.
 
-use data::{Draw, drop_path, mixup, noise_seed};
+use data::random::noise_seed;
+use data::{Draw, drop_path, mixup};
 use models::{BindError, Model, Noise, Parameter, Pass, Watch};
 use spec::{ModelSpec, Objective, Precision, Recipe, TrainSpec};
 use tch::{Device, Tensor};
@@ -247,3 +248,6 @@ fn range(first: i64, count: i64) -> std::ops::Range<usize> {
     let place = |place: i64| usize::try_from(place).expect("a place in a batch");
     place(first)..place(first + count)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use data::Draw;
 use data::patches::{Change, corrupt};
 use models::Corrupted;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::objective::Targets;
 
@@ -62,14 +62,10 @@ pub(crate) fn validation_draws(first: u64, count: usize) -> Vec<Draw> {
     (first..first + count as u64).map(|index| Draw { index, epoch: 0 }).collect()
 }
 
-/// A batch of labels is one of plain labels.
-pub(crate) fn labels(labels: &Tensor) -> Targets {
-    Targets::Labels(labels.shallow_clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
 
     /// Two patches of 2 x 2: red and white, mid grey and black.
     #[test]

@@ -13,6 +13,7 @@ use crate::checkpoint::{self, CheckpointError, Manifest};
 use crate::evaluate::{EvaluateError, evaluate};
 use crate::examples::{Examples, tell_skipped};
 use crate::feed::Feed;
+use crate::flat::Flat;
 use crate::learner::Learner;
 use crate::record::{Record, RecordError};
 use crate::stop::Stop;
@@ -70,7 +71,8 @@ pub(crate) fn train_segment(
     let started = Instant::now();
     let (recipe, start) = (&order.segment.recipe, order.segment.start);
     let folder = order.parent_checkpoints.as_ref().ok_or(SegmentError::NoParent)?;
-    let parameters = checkpoint::load_parameters(folder, start)?;
+    let layout = Flat::new(&models::initial(&recipe.model, 0), &|_| 1.0, Device::Cpu);
+    let parameters = checkpoint::load_parameters(folder, &layout.spans, start)?;
     if let TransferMethod::FineTune(tune) = &transfer.method {
         let tuned = transfer::recipe(transfer, tune, recipe);
         let initial = transfer::initial(&tuned, tune, parameters);
@@ -155,7 +157,7 @@ fn start_state(
     let own = own_state(order, learner, log)?;
     if let (None, Some(parent)) = (&own, &order.parent_checkpoints) {
         let (flat, state) = (&learner.flat, learner.update.state());
-        checkpoint::load_parent(parent, flat, &state, order.segment.start)?;
+        checkpoint::load_parent(parent, flat, state, order.segment.start)?;
     }
     Ok(own)
 }
@@ -168,7 +170,7 @@ fn own_state(
 ) -> Result<Option<Manifest>, CheckpointError> {
     let mut complain = |error: &CheckpointError| log(&format!("{error}; an older one is used"));
     let state = learner.update.state();
-    checkpoint::load_newest(&order.checkpoints, &learner.flat, &state, &mut complain)
+    checkpoint::load_newest(&order.checkpoints, &learner.flat, state, &mut complain)
 }
 
 /// One execution of a segment.
@@ -271,7 +273,7 @@ impl Attempt<'_, '_> {
         let saved = checkpoint::save(
             &self.order.checkpoints,
             &self.learner.flat,
-            &self.learner.update.state(),
+            self.learner.update.state(),
             self.order.segment_id,
             self.done,
         )?;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use data::{Cached, DataError, Source, Split, TooFewShots, order, shots};
+use data::few_shot::{TooFewShots, shots};
+use data::{Cached, DataError, Split, order};
 use models::{BindError, Model, Parameter, Pass};
 use spec::{
     Augmentation, Convention, Decay, EvalSpec, FewShot, FineTune, LinearProbe, Moment, Objective,

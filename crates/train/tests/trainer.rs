@@ -59,8 +59,15 @@ impl Trainer {
 
 fn order(folder: &Path, name: &str, steps: u64) -> Order {
     let recipe = test_support::recipe(1);
-    let segment =
-        SegmentSpec { parent: None, recipe, kind: SegmentKind::Trunk, start: 0, end: steps };
+    let segment = SegmentSpec {
+        parent: None,
+        recipe,
+        kind: SegmentKind::Trunk,
+        start: 0,
+        end: steps,
+        cooldown: 0,
+        transfer: None,
+    };
     Order {
         format: FORMAT,
         segment_id: SegmentId(Id::of(&name)),
@@ -149,7 +156,7 @@ fn a_panic_inside_a_segment_fails_that_segment_alone() {
     let mut trainer = Trainer::start();
     let mut broken = order(folder.path(), "broken", 10);
     // More classes in the data than in the model: a label that libtorch refuses.
-    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model;
+    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
     vit.classes = 2;
     trainer.order(&broken);
     let TrainerEvent::Failed { reason } = trainer.last_event() else { panic!("not failed") };

@@ -54,6 +54,8 @@ fn order(
             kind,
             start: steps.0,
             end: steps.1,
+            cooldown: 0,
+            transfer: None,
         },
         parent_checkpoints: parent.map(checkpoints),
         checkpoints: checkpoints(name),
@@ -86,7 +88,8 @@ fn execute_warm(kept: &mut Option<Examples>, order: &Order, stop_at: Option<&str
 fn recipe() -> Recipe {
     let mut recipe = test_support::recipe(3);
     recipe.train.augmentation.crop_padding = 3;
-    recipe.train.weight_decay = spec::WeightDecay { body: 0.1, head: 0.3 };
+    recipe.train.weight_decay =
+        spec::WeightDecay { body: 0.1, head: 0.3, ..spec::WeightDecay::NONE };
     recipe.train.clip = Some(0.5);
     recipe.train.schedule.warmup = 5;
     recipe
@@ -96,7 +99,12 @@ fn recipe() -> Recipe {
 fn digest(order: &Order) -> String {
     let learner = Learner::new(&order.segment.recipe, Device::Cpu).unwrap();
     let mut complain = |error: &CheckpointError| panic!("{error}");
-    let manifest = checkpoint::load_newest(&order.checkpoints, &learner.flat, &mut complain);
+    let manifest = checkpoint::load_newest(
+        &order.checkpoints,
+        &learner.flat,
+        learner.update.state(),
+        &mut complain,
+    );
     let manifest = manifest.unwrap().expect("a finished segment has a checkpoint");
     assert_eq!(manifest.step, order.segment.end);
     manifest.digest
@@ -140,6 +148,71 @@ fn an_interrupted_segment_continues_bit_for_bit() {
     }
 }
 
+/// Every optimiser in turn.
+fn optimisers() -> Vec<spec::Optimiser> {
+    use spec::{Adafactor, AdamW, Moment, Optimiser, Sgd};
+    vec![
+        Optimiser::Adamw(AdamW::default()),
+        Optimiser::Adamw(AdamW { first_moment: Moment::Bf16, ..AdamW::default() }),
+        Optimiser::Adafactor(Adafactor { min_dim: 8, ..Adafactor::default() }),
+        Optimiser::Adafactor(Adafactor { first_moment: Moment::F32, ..Adafactor::default() }),
+        Optimiser::Sgd(Sgd::default()),
+        Optimiser::Sgd(Sgd { nesterov: true, first_moment: Moment::Bf16, ..Sgd::default() }),
+    ]
+}
+
+fn objectives() -> [spec::Objective; 3] {
+    [
+        spec::Objective::Softmax { label_smoothing: 0.1 },
+        spec::Objective::Sigmoid { head_bias: -3.0, label_smoothing: 0.0 },
+        spec::Objective::MaskedPatch { share: 0.5 },
+    ]
+}
+
+/// A recipe with every source of randomness: dropout, stochastic depth, mixup or corrupted patches.
+fn noisy(optimiser: &spec::Optimiser, objective: spec::Objective) -> Recipe {
+    let mut recipe = recipe();
+    let spec::ModelSpec::Vit(vit) = &mut recipe.model else { panic!("a vit") };
+    (vit.dropout, vit.drop_path, vit.shape.shape.depth) = (0.1, 0.2, 2);
+    (recipe.train.optimiser, recipe.train.objective) = (optimiser.clone(), objective);
+    recipe.train.polyak = Some(0.9);
+    recipe.train.micro_batch = Some(4);
+    match objective {
+        spec::Objective::MaskedPatch { .. } => {
+            (vit.pool, vit.mask_token, vit.classes) = (spec::Pool::None, true, 512);
+        }
+        spec::Objective::Softmax { .. } | spec::Objective::Sigmoid { .. } => {
+            recipe.train.mixup = 0.5;
+        }
+    }
+    recipe
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4))]
+    #[test]
+    fn every_optimiser_and_objective_continues_bit_for_bit(stop_after in 1_u64..12) {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, optimiser) in optimisers().iter().enumerate() {
+            for objective in objectives() {
+                let mut recipe = noisy(optimiser, objective);
+                recipe.eval.every = Some(stop_after);
+                let name = |kind: &str| format!("{kind}-{number}-{objective:?}");
+                let order = |kind: &str| {
+                    order(folder.path(), &name(kind), None, SegmentKind::Trunk, (0, 12), recipe.clone())
+                };
+                let (whole, parts) = (order("whole"), order("parts"));
+                assert_finished(&execute(&whole, None), 12);
+                let first = execute(&parts, Some(r#""event":"evaluated""#));
+                let is_cut = matches!(first.last, Ok(TrainerEvent::Interrupted { step, .. }) if step == stop_after);
+                proptest::prop_assert!(is_cut, "{:?}", first.last);
+                assert_finished(&execute(&parts, None), 12 - stop_after);
+                proptest::prop_assert_eq!(digest(&whole), digest(&parts), "{:?}, {:?}", optimiser, objective);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_cooldown_branched_from_a_trunk_is_the_trial_trained_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,10 +241,12 @@ fn a_cooldown_branched_from_a_trunk_is_the_trial_trained_alone() {
         alone.step(&feed.batch(step).unwrap(), step, segment.learning_rate(step)).unwrap();
     }
     let branched = Learner::new(&recipe, Device::Cpu).unwrap();
-    checkpoint::load_parent(&cooldown.checkpoints, &branched.flat, 35).unwrap();
+    let state = branched.update.state();
+    checkpoint::load_parent(&cooldown.checkpoints, &branched.flat, state, 35).unwrap();
     assert!(alone.flat.params.equal(&branched.flat.params));
-    assert!(alone.flat.exp_avg.equal(&branched.flat.exp_avg));
-    assert!(alone.flat.exp_avg_sq.equal(&branched.flat.exp_avg_sq));
+    for ((name, alone), (_, branched)) in alone.update.state().iter().zip(branched.update.state()) {
+        assert!(alone.equal(branched), "{name}");
+    }
     assert!(!alone.flat.params.equal(&Learner::new(&recipe, Device::Cpu).unwrap().flat.params));
 }
 
@@ -372,11 +447,11 @@ fn the_loss_falls_on_the_procedural_set() {
     let examples = opened(&mut kept, &recipe, &cache);
     let mut learner = Learner::new(&recipe, Device::Cpu).unwrap();
     let mut feed = Feed::start(examples, &recipe, 0..400, Device::Cpu);
-    let before = evaluate(&learner, &examples.validation).unwrap();
+    let before = evaluate(&learner, &examples.validation, false).unwrap();
     for step in 0..400 {
         learner.step(&feed.batch(step).unwrap(), step, 5e-3).unwrap();
     }
-    let after = evaluate(&learner, &examples.validation).unwrap();
+    let after = evaluate(&learner, &examples.validation, false).unwrap();
     assert!(
         (before["val_loss"] - 4f64.ln()).abs() < 1e-6,
         "an untrained model knows nothing: {before:?}"
@@ -397,11 +472,12 @@ fn evaluation_is_the_mean_over_all_examples() {
     let mut params = learner.flat.params.shallow_clone();
     // The classifier starts at zero, and would hide what the rest does.
     params.copy_(&(params.ones_like().cumsum(0, Kind::Float) * 0.7).sin());
-    let metrics = evaluate(&learner, &examples.validation).unwrap();
+    let metrics = evaluate(&learner, &examples.validation, false).unwrap();
     let pixels =
         Tensor::from_data_size(examples.validation.pixels(), &[300, 3, 32, 32], Kind::Uint8);
-    let logits = learner.logits(&crate::feed::images(&pixels)).unwrap();
+    let images = crate::feed::images(&pixels);
     let labels = crate::examples::labels(examples.validation.labels());
+    let (logits, _) = learner.evaluated().unwrap().logits(&images, labels.copy(), 0, None).unwrap();
     let log_likelihood = logits.log_softmax(1, Kind::Double).gather(1, &labels.unsqueeze(1), false);
     let loss = -log_likelihood.mean(Kind::Double).double_value(&[]);
     let right = logits

@@ -1,0 +1,262 @@
+//! Adafactor (Shazeer & Stern, 1804.04235) as Scaling ViT modified it (2106.04560, section 3.4): a
+//! tensor's second moments are kept as means over either of its two largest axes; the update is
+//! averaged into a first moment that is not debiased; neither clipped nor scaled by the parameter.
+//!
+//! A first moment in bf16 is computed and used in f32 and rounded when it is kept, as big_vision's
+//! optax does; timm's port rounds the update first, and steps by the rounded moment.
+
+use std::ops::Range;
+
+use tch::{Kind, Tensor};
+use torch_ext::{SgdState, TorchError, fused_sgd};
+
+use super::Step;
+use super::moment::{self, FirstMoment};
+use crate::flat::{Flat, Span, aligned};
+
+#[derive(Debug)]
+pub(super) struct Adafactor {
+    spec: spec::Adafactor,
+    exp_avg: FirstMoment,
+    blocks: Vec<Block>,
+    /// Second moments of all blocks, one after the other.
+    exp_avg_sq: Tensor,
+    /// What is added to squares, `[1]`.
+    eps: Tensor,
+}
+
+/// Neighbours in the buffer that share kernels.
+#[derive(Debug)]
+enum Block {
+    Factored(Factored),
+    /// Second moments `at` of the elements `range`.
+    Full {
+        spans: Vec<Span>,
+        range: Range<i64>,
+        at: Range<i64>,
+    },
+}
+
+/// Tensors of one shape, factored.
+#[derive(Debug)]
+struct Factored {
+    spans: Vec<Span>,
+    axes: Axes,
+    /// `[tensors, .. shape]` with one element along the axis that was averaged over.
+    rows: Part,
+    columns: Part,
+}
+
+/// A piece of the second moments, and its shape.
+#[derive(Debug)]
+struct Part {
+    range: Range<i64>,
+    shape: Vec<i64>,
+}
+
+/// The two largest axes of a tensor; the last ones where sides are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Axes {
+    largest: usize,
+    second: usize,
+}
+
+impl Axes {
+    /// None: too small to be factored.
+    fn of(shape: &[i64], min_dim: u32) -> Option<Self> {
+        let mut order: Vec<usize> = (0..shape.len()).collect();
+        order.sort_by_key(|&axis| shape[axis]);
+        let [.., second, largest] = order[..] else { return None };
+        (shape[second] >= i64::from(min_dim)).then_some(Self { largest, second })
+    }
+}
+
+impl Adafactor {
+    pub(super) fn new(spec: &spec::Adafactor, flat: &Flat) -> Self {
+        let (blocks, len) = blocks(&flat.spans, spec.min_dim);
+        let options = (flat.params.kind(), flat.params.device());
+        Self {
+            spec: spec.clone(),
+            exp_avg: FirstMoment::new(spec.first_moment, flat),
+            blocks,
+            exp_avg_sq: Tensor::zeros([len], options),
+            eps: Tensor::full([1], spec.eps, options),
+        }
+    }
+
+    pub(super) fn apply(&mut self, step: &Step<'_>) -> Result<(), TorchError> {
+        if let Some(divisor) = step.divisor {
+            let _ = step.gradient.shallow_clone().g_div_(divisor);
+        }
+        self.measure(step.gradient, self.beta2(step.number));
+        self.precondition(step.gradient);
+        let mut exp_avg = self.exp_avg.widened(step.flat.params.kind());
+        let _ = exp_avg.lerp_(step.gradient, 1.0 - self.spec.beta1);
+        self.exp_avg.keep(&exp_avg);
+        for (group, rate) in step.groups() {
+            let (param, grad) = (&group.of(&step.flat.params), &group.of(&exp_avg));
+            let state = SgdState { param, grad, momentum: None, grad_scale: None };
+            fused_sgd(&state, rate.learning_rate, rate.weight_decay, false)?;
+        }
+        Ok(())
+    }
+
+    fn beta2(&self, number: u64) -> f64 {
+        (1.0 - (number as f64).powf(-self.spec.decay_exponent)).min(self.spec.beta2_cap)
+    }
+
+    /// Moves the second moments towards those of `gradient`.
+    fn measure(&mut self, gradient: &Tensor, beta2: f64) {
+        let squares = self.eps.addcmul(gradient, gradient);
+        let measured = self.exp_avg_sq.empty_like();
+        for block in &self.blocks {
+            block.measure(&squares, &measured);
+        }
+        let _ = self.exp_avg_sq.lerp_(&measured, 1.0 - beta2);
+    }
+
+    /// Divides `gradient` by the roots of the second moments.
+    fn precondition(&self, gradient: &Tensor) {
+        let scales = self.exp_avg_sq.rsqrt();
+        for block in &self.blocks {
+            block.precondition(gradient, &self.exp_avg_sq, &scales);
+        }
+    }
+
+    pub(super) fn named(&self, flat: &Flat) -> Vec<(String, Tensor)> {
+        let mut named = self.exp_avg.named(flat);
+        for block in &self.blocks {
+            block.name(&self.exp_avg_sq, &mut named);
+        }
+        named
+    }
+}
+
+/// Blocks in the buffer's order, and the length of their second moments.
+fn blocks(spans: &[Span], min_dim: u32) -> (Vec<Block>, i64) {
+    let alike =
+        |a: &Span, b: &Span| match (Axes::of(&a.shape, min_dim), Axes::of(&b.shape, min_dim)) {
+            (Some(_), Some(_)) => a.shape == b.shape,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+    let mut len = 0;
+    let block = |spans: &[Span]| match Axes::of(&spans[0].shape, min_dim) {
+        Some(axes) => Block::Factored(Factored::new(spans, axes, &mut len)),
+        None => Block::full(spans, &mut len),
+    };
+    let blocks = spans.chunk_by(alike).map(block).collect();
+    (blocks, len)
+}
+
+impl Block {
+    fn full(spans: &[Span], len: &mut i64) -> Self {
+        let range = spans[0].range.start..aligned(spans[spans.len() - 1].range.end);
+        let at = *len..*len + range.end - range.start;
+        *len = at.end;
+        Self::Full { spans: spans.to_vec(), range, at }
+    }
+
+    fn measure(&self, squares: &Tensor, measured: &Tensor) {
+        match self {
+            Self::Factored(factored) => factored.measure(squares, measured),
+            Self::Full { range, at, .. } => piece(measured, at).copy_(&piece(squares, range)),
+        }
+    }
+
+    fn precondition(&self, gradient: &Tensor, moments: &Tensor, scales: &Tensor) {
+        match self {
+            Self::Factored(factored) => factored.precondition(gradient, moments, scales),
+            Self::Full { range, at, .. } => {
+                let _ = piece(gradient, range).g_mul_(&piece(scales, at));
+            }
+        }
+    }
+
+    fn name(&self, moments: &Tensor, named: &mut Vec<(String, Tensor)>) {
+        match self {
+            Self::Factored(factored) => factored.name(moments, named),
+            Self::Full { spans, range, at } => {
+                let moments = piece(moments, at);
+                named.extend(spans.iter().map(|span| {
+                    let own = span.range.start - range.start..span.range.end - range.start;
+                    let tensor = piece(&moments, &own).view(&span.shape[..]);
+                    (format!("exp_avg_sq.{}", span.name), tensor)
+                }));
+            }
+        }
+    }
+}
+
+/// A view of a stretch of a buffer.
+fn piece(buffer: &Tensor, range: &Range<i64>) -> Tensor {
+    buffer.narrow(0, range.start, range.end - range.start)
+}
+
+impl Factored {
+    fn new(spans: &[Span], axes: Axes, len: &mut i64) -> Self {
+        let mut part = |axis: usize| {
+            let mut shape = [&[spans.len() as i64], &spans[0].shape[..]].concat();
+            shape[1 + axis] = 1;
+            let range = *len..*len + shape.iter().product::<i64>();
+            *len = range.end;
+            Part { range, shape }
+        };
+        let (rows, columns) = (part(axes.largest), part(axes.second));
+        Self { spans: spans.to_vec(), axes, rows, columns }
+    }
+
+    /// These tensors' part of a buffer that is laid out as the parameters are, `[tensors, .. shape]`.
+    fn of(&self, buffer: &Tensor) -> Tensor {
+        let Range { start, end } = self.spans[0].range;
+        let (count, stride) = (self.spans.len() as i64, aligned(end - start));
+        let shape = [&[count], &self.spans[0].shape[..]].concat();
+        let padded = buffer.narrow(0, start, count * stride).view([count, stride]);
+        padded.narrow(1, 0, end - start).view(&shape[..])
+    }
+
+    fn measure(&self, squares: &Tensor, measured: &Tensor) {
+        let squares = self.of(squares);
+        for (part, axis) in [(&self.rows, self.axes.largest), (&self.columns, self.axes.second)] {
+            let _ = squares.mean_out(&part.of(measured), dimension(axis), true, None::<Kind>);
+        }
+    }
+
+    /// `g_ij / sqrt(r_i c_j / mean(r))`.
+    fn precondition(&self, gradient: &Tensor, moments: &Tensor, scales: &Tensor) {
+        let rows = self.rows.of(moments);
+        let mean = rows.mean_dim(dimension(self.axes.second), true, None::<Kind>);
+        let mut gradient = self.of(gradient);
+        gradient *= (rows / mean).rsqrt();
+        gradient *= self.columns.of(scales);
+    }
+
+    fn name(&self, moments: &Tensor, named: &mut Vec<(String, Tensor)>) {
+        for (prefix, part) in [("row", &self.rows), ("col", &self.columns)] {
+            let tensors = part.of(moments).unbind(0);
+            let name = |span: &Span| format!("exp_avg_sq_{prefix}.{}", span.name);
+            named.extend(self.spans.iter().map(name).zip(tensors));
+        }
+    }
+}
+
+impl Part {
+    fn of(&self, buffer: &Tensor) -> Tensor {
+        piece(buffer, &self.range).view(&self.shape[..])
+    }
+}
+
+/// An axis of a tensor as a dimension of a stack of them.
+fn dimension(axis: usize) -> i64 {
+    1 + axis as i64
+}
+
+/// Bytes of a tensor's moments.
+pub(super) fn bytes(spec: &spec::Adafactor, shape: &[i64]) -> u64 {
+    let count = shape.iter().product::<i64>();
+    let second = match Axes::of(shape, spec.min_dim) {
+        Some(Axes { largest, second }) => count / shape[largest] + count / shape[second],
+        None => count,
+    };
+    count.unsigned_abs() * moment::bytes(spec.first_moment) + 4 * second.unsigned_abs()
+}

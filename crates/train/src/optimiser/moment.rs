@@ -1,0 +1,50 @@
+//! The first moment of the optimisers, in f32 or, at half the memory, in bf16.
+
+use spec::Moment;
+use tch::{Kind, Tensor};
+
+use crate::flat::Flat;
+
+/// A buffer that is laid out as the parameters are, zero at first.
+#[derive(Debug)]
+pub(super) struct FirstMoment {
+    kept: Tensor,
+}
+
+impl FirstMoment {
+    /// What is not bf16 is of the parameters' kind.
+    pub(super) fn new(moment: Moment, flat: &Flat) -> Self {
+        let kept = flat.params.zeros_like();
+        Self {
+            kept: match moment {
+                Moment::F32 => kept,
+                Moment::Bf16 => kept.to_kind(Kind::BFloat16),
+            },
+        }
+    }
+
+    /// What an update computes with, of the parameters' kind, to be handed to [`Self::keep`]
+    /// afterwards: what is kept itself, or a copy that lives while gradients of activations do not.
+    pub(super) fn widened(&self, kind: Kind) -> Tensor {
+        self.kept.to_kind(kind)
+    }
+
+    /// Rounds an updated moment to what is kept of it.
+    pub(super) fn keep(&mut self, widened: &Tensor) {
+        if widened.kind() != self.kept.kind() {
+            self.kept.copy_(widened);
+        }
+    }
+
+    pub(super) fn named(&self, flat: &Flat) -> Vec<(String, Tensor)> {
+        flat.named("exp_avg.", &self.kept)
+    }
+}
+
+/// Bytes of one parameter's first moment, beside f32 parameters.
+pub(super) const fn bytes(moment: Moment) -> u64 {
+    match moment {
+        Moment::F32 => 4,
+        Moment::Bf16 => 2,
+    }
+}
