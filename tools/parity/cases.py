@@ -135,7 +135,7 @@ TRAINED = dict(
     like_22b=vit(24, **dict(LIKE_22B, pool="gap"), shape=dict(width=32, depth=1, mlp=48, heads=2)),
     bit=bit((1,), width=32, groups=8),
     map=vit(pool="map", qk_norm=True, gelu="tanh", pre_logits=True),
-    hybrid=hybrid(pool="token"),
+    hybrid=hybrid(width=16, pool="token"),
     mixer=mixer(24, 2, 48, 16),
 )
 # Rates are small enough for f32 and f64 to stay within 1e-6 of each other, decays large enough to be seen.
