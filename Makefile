@@ -6,24 +6,26 @@
 #   make query SQL="..."     ask the store; read-only
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
+#   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
 #   make setup               libtorch into .venv and .libtorch; the others call it
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
 #   make clean               remove what was built; results stay
 #
-# Variables: GRID (a file of experiments/), DEVICES (auto, cpu:2, cuda:0,1), SET ("key=value ..."), DB.
+# Variables: GRID (a file of experiments/), DEVICES (auto, cpu:2, cuda:0,1), SET ("key=value ..."), DB, N.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build sweep plan figures query test check bench data-cifar10 clean
+.PHONY: help setup build sweep plan figures query test check parity bench data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
 DB ?= results/isoflop.db
 FORMAT ?= table
+N ?= 0
 CARGO := cargo
 ISOFLOP := target/release/isoflop
 SETTINGS := $(foreach pair,$(SET),--set '$(pair)')
@@ -60,6 +62,10 @@ check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --document-private-items
+
+parity: build
+	@tools/parity/setup.sh
+	@tools/parity/.venv/bin/python tools/parity/compare.py '$(ISOFLOP)-trainer' --random '$(N)'
 
 bench: build
 	@bench/run.sh

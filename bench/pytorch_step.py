@@ -1,15 +1,27 @@
 """PyTorch's training step on command, the counterpart of crates/train/examples/bench_step.rs.
 
-The same model (timm's ViT layout: fused qkv, scaled_dot_product_attention, exact GELU, mean over
-tokens), eager mode, fused AdamW, clipping by the global norm, as a careful user would write it.
+A line `{"spec": .., "train": .., "batch": n}` makes a model and answers `ready`; a line `n` takes n
+steps with it and answers with their seconds and the last loss. `spec` and `train` are as
+`isoflop-trainer train-step` reads them.
+
+Eager mode, scaled_dot_product_attention, fused AdamW, clipping by the global norm, as a careful user
+would write it. The model is timm's, or for plain ViTs one without timm's switches, which is faster.
 """
 
+import json
 import sys
 import time
+from pathlib import Path
 
+import timm.layers
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools/parity"))
+
+import models  # noqa: E402
+import training  # noqa: E402
 
 
 class Block(nn.Module):
@@ -31,12 +43,16 @@ class Block(nn.Module):
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
-class Vit(nn.Module):
-    def __init__(self, width, depth, mlp, heads, patch, classes, side):
+class Plain(nn.Module):
+    """timm's layout: fused qkv, exact GELU, mean over tokens."""
+
+    def __init__(self, patch, shape, resolution, classes, family):
         super().__init__()
+        assert family == "vit"
+        width = shape["width"]
         self.embed = nn.Conv2d(3, width, patch, stride=patch)
-        self.positions = nn.Parameter(torch.randn(1, (side // patch) ** 2, width) * width**-0.5)
-        self.blocks = nn.Sequential(*(Block(width, mlp, heads) for _ in range(depth)))
+        self.positions = nn.Parameter(torch.randn(1, (resolution // patch) ** 2, width) * width**-0.5)
+        self.blocks = nn.Sequential(*(Block(width, shape["mlp"], shape["heads"]) for _ in range(shape["depth"])))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, classes)
 
@@ -45,22 +61,22 @@ class Vit(nn.Module):
         return self.head(self.norm(self.blocks(x)).mean(1))
 
 
-def start(width, depth, mlp, heads, patch, classes, batch, precision, side=32):
-    model = Vit(*map(int, (width, depth, mlp, heads, patch, classes)), side)
-    matrices = [p for p in model.parameters() if p.ndim in (2, 4)]
-    others = [p for p in model.parameters() if p.ndim not in (2, 4)]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
-    images = torch.rand(int(batch), 3, side, side) * 2 - 1
-    labels = torch.randint(int(classes), (int(batch),))
-    bf16 = precision == "bf16"
+def start(is_plain, spec, train, batch):
+    model = Plain(**spec) if is_plain else models.build(spec, torch.float32).train()
+    assert training.table(train["optimiser"], "adamw") == dict(name="adamw"), "only AdamW is timed"
+    groups = [dict(params=group, weight_decay=decay) for group, decay in training.decay_groups(model, train["weight_decay"])]
+    optimiser = torch.optim.AdamW(groups, lr=train["learning_rate"], betas=(0.9, 0.95), fused=True)
+    side = spec["resolution"]
+    images = torch.rand(batch, 3, side, side) * 2 - 1
+    labels = torch.randint(spec["classes"], (batch,))
+    bf16 = train.get("precision") == "bf16"
 
     def step():
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = F.cross_entropy(model(images).float(), labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), train["clip"])
         optimiser.step()
         return loss
 
@@ -68,18 +84,20 @@ def start(width, depth, mlp, heads, patch, classes, batch, precision, side=32):
 
 
 def main():
-    torch.set_num_threads(int(sys.argv[1]))
+    n_threads, kind = sys.argv[1:]
+    torch.set_num_threads(int(n_threads))
     torch.set_num_interop_threads(1)
     torch.set_flush_denormal(True)
+    timm.layers.set_fused_attn(True)
     step = None
     for line in sys.stdin:
-        words = line.split()
-        if len(words) > 1:
-            step = start(*words)
+        order = json.loads(line)
+        if isinstance(order, dict):
+            step = start(kind == "plain", **order)
             print("ready", flush=True)
             continue
         begin = time.perf_counter()
-        for _ in range(int(words[0])):
+        for _ in range(order):
             loss = step()
         last = loss.item()
         print(time.perf_counter() - begin, last, flush=True)

@@ -4,5 +4,5 @@ set -eu
 cd "$(dirname "$0")/.."
 
 bench/step.sh
-bench/step.sh --precision bf16 --shape 48x4 --shape 96x6
+bench/step.sh --precision bf16 --model 48x4 --model 96x6
 bench/fit.sh

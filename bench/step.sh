@@ -1,19 +1,14 @@
 #!/bin/sh
-# Training step against PyTorch eager; arguments go to bench/step.py. The baseline needs the whole of
-# PyTorch (5 GB), which goes into bench/.venv; BENCH_PYTHON names an interpreter that has it already.
+# Training step against PyTorch eager and timm; arguments go to bench/step.py. The baseline runs in
+# tools/parity/.venv (1.5 GB); BENCH_PYTHON names an interpreter that has torch and timm already.
 set -eu
 cd "$(dirname "$0")/.."
 
-python=${BENCH_PYTHON:-bench/.venv/bin/python}
-if ! "$python" -c 'import torch' 2>/dev/null; then
-    if [ -n "${BENCH_PYTHON:-}" ]; then
-        echo "bench: BENCH_PYTHON=$BENCH_PYTHON cannot import torch" >&2
-        exit 1
-    fi
-    echo "bench: installing PyTorch into bench/.venv, once" >&2
-    rm -rf bench/.venv
-    python3 -m venv bench/.venv
-    "$python" -m pip install --quiet torch==2.11.0 numpy
+python=${BENCH_PYTHON:-tools/parity/.venv/bin/python}
+[ -n "${BENCH_PYTHON:-}" ] || tools/parity/setup.sh
+if ! "$python" -c 'import timm' 2>/dev/null; then
+    echo "bench: $python cannot import timm" >&2
+    exit 1
 fi
 cargo build --release --quiet -p train --example bench_step
 echo "bench: timings are worthless while anything else runs; load is now $(cut -d' ' -f1 /proc/loadavg)" >&2

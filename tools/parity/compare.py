@@ -1,0 +1,208 @@
+"""Compares isoflop-trainer with timm and torch over every case, and over random ones; exits 1 on a miss.
+
+    tools/parity/.venv/bin/python tools/parity/compare.py [TRAINER] [--random N] [--seed S] [--only TEXT]
+
+Also makes the golden files anew and compares them with those on record.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+import cases
+import draw
+import make
+import models
+import training
+
+ROOT = Path(__file__).parents[2]
+DTYPES = {"f64": torch.float64, "f32": torch.float32}
+# Relative to the largest logit or feature.
+FORWARD_LIMIT = {"f64": 1e-9, "f32": 1e-5}
+# Of losses and norms relative, of parameters absolute. A bf16 moment may round the other way.
+STEP_LIMIT = {"f64": 1e-9, "f32": 1e-6}
+BF16_LIMIT = 1e-6
+# What f32 may be off by, in units of how far the reference in f32 is from itself in f64.
+OWN_ERRORS = 4
+
+
+class Trainer:
+    """isoflop-trainer, on files in a folder of its own."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = Path(program).resolve(), Path(folder)
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def run(self, command, spec, weights, inputs, dtype, *more):
+        Path(self.path("spec.json")).write_text(json.dumps(spec))
+        save_file({name: value.to(DTYPES[dtype]).contiguous() for name, value in weights.items()}, self.path("weights.safetensors"))
+        save_file(inputs, self.path("input.safetensors"))
+        files = [argument for key in ("weights", "input", "output") for argument in (f"--{key}", self.path(f"{key}.safetensors"))]
+        line = [self.program, command, "--spec", self.path("spec.json"), *files, "--dtype", dtype, *more]
+        done = subprocess.run(line, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"exit code {done.returncode}: {done.stderr.strip()}")
+        return done.stdout, load_file(self.path("output.safetensors"))
+
+    def forward(self, case, weights, images, dtype):
+        resample = ["--resample-positions", case["resample"]] if "resample" in case else []
+        _, found = self.run("forward", case["spec"], weights, dict(x=images.to(DTYPES[dtype])), dtype, "--features", *resample)
+        return found["logits"], found["features"]
+
+    def train(self, spec, train, weights, images, labels, steps, dtype):
+        Path(self.path("train.json")).write_text(json.dumps(train))
+        inputs = dict(x=images.to(DTYPES[dtype]), y=labels)
+        more = ["--train", self.path("train.json"), "--steps", str(steps)]
+        out, after = self.run("train-step", spec, weights, inputs, dtype, *more)
+        lines = [json.loads(line) for line in out.splitlines()]
+        return [line["loss"] for line in lines], [line["gradient_norm"] for line in lines], after
+
+
+def distance(found, expected):
+    """The largest difference, relative to the largest number expected."""
+    if found.shape != expected.shape:
+        raise RuntimeError(f"shape {list(found.shape)} in the place of {list(expected.shape)}")
+    difference = (found.double() - expected.double()).abs().max() / expected.abs().max()
+    return float("inf") if difference.isnan() else difference.item()
+
+
+def step_distance(found, expected):
+    """The largest difference of losses and norms, relative, and of parameters, absolute."""
+    (losses, norms, after), (right_losses, right_norms, right_after) = found, expected
+    if after.keys() != right_after.keys():
+        raise RuntimeError(f"parameters {sorted(after.keys() ^ right_after.keys())} are on one side only")
+    if len(losses) != len(right_losses):
+        raise RuntimeError(f"{len(losses)} steps were reported")
+    numbers = [abs(a - b) / abs(b) for a, b in zip([*losses, *norms], [*right_losses, *right_norms])]
+    arrays = [(after[name].double() - right.double()).abs().max().item() for name, right in right_after.items()]
+    worst = torch.tensor([*numbers, *arrays]).max().item()
+    return float("inf") if worst != worst else worst
+
+
+class Report:
+    """A row for each case, printed as it comes."""
+
+    def __init__(self):
+        self.rows = self.misses = 0
+        print(f"{'case':<52}{'f64':>9}{'f32':>9}{'limit':>9}   ok")
+
+    def row(self, name, errors, limits, message=None):
+        is_ok = message is None and all(errors[dtype] <= limits[dtype] for dtype in errors)
+        self.rows, self.misses = self.rows + 1, self.misses + (not is_ok)
+        cells = "".join(f"{errors[dtype]:9.1e}" if dtype in errors else f"{'-':>9}" for dtype in DTYPES)
+        print(f"{name:<52}{cells}{limits.get('f32', 0.0):9.1e}   {'yes' if is_ok else 'NO'}", flush=True)
+        if message:
+            print(f"    {message}")
+
+    def check(self, case, measure):
+        """`measure(dtype)` is an error and its limit."""
+        errors, limits = {}, {}
+        try:
+            for dtype in DTYPES:
+                errors[dtype], limits[dtype] = measure(dtype)
+            message = None
+        except (RuntimeError, OSError, KeyError, ValueError) as error:
+            message = f"{type(error).__name__}: {error}"
+        self.row(case["name"], errors, limits, message)
+        if message or any(errors[dtype] > limits[dtype] for dtype in errors):
+            print("    " + json.dumps({key: value for key, value in case.items() if key != "name"}))
+
+
+def check_forward(report, trainer, case, weights, images):
+    expected = make.outputs(case, weights, images, torch.float64)
+    own = [distance(*pair) for pair in zip(make.outputs(case, weights, images, torch.float32), expected)]
+
+    def measure(dtype):
+        found = trainer.forward(case, weights, images, dtype)
+        limit = FORWARD_LIMIT[dtype]
+        return max(map(distance, found, expected)), max(limit, OWN_ERRORS * max(own)) if dtype == "f32" else limit
+
+    report.check(case, measure)
+
+
+def check_steps(report, trainer, case, spec, weights, images, labels):
+    expected, single = (training.train(spec, case["train"], weights, images, labels, cases.STEPS, kind) for kind in DTYPES.values())
+    own = step_distance(single, expected)
+    optimiser = training.table(case["train"]["optimiser"], "adamw")
+    default = "bf16" if optimiser["name"] == "adafactor" else "f32"
+    half = optimiser.get("first_moment", default) == "bf16"
+
+    def measure(dtype):
+        found = trainer.train(spec, case["train"], weights, images, labels, cases.STEPS, dtype)
+        limit = BF16_LIMIT if half else STEP_LIMIT[dtype]
+        return step_distance(found, expected), max(limit, OWN_ERRORS * own) if dtype == "f32" else limit
+
+    report.check(dict(case, spec=spec), measure)
+
+
+def listed(report, trainer, only):
+    for case in cases.forward_cases():
+        if only in case["name"]:
+            weights, _ = make.weights_of(case)
+            check_forward(report, trainer, case, weights, models.formula_images(make.BATCH, case["spec"]["resolution"]))
+    for case in cases.step_cases():
+        if only in case["name"]:
+            spec = cases.TRAINED[case["model"]]
+            weights = models.formula_weights(models.shapes(models.build(spec)))
+            images = models.formula_images(len(cases.LABELS), spec["resolution"])
+            check_steps(report, trainer, case, spec, weights, images, torch.tensor(cases.LABELS))
+
+
+def drawn(report, trainer, n, seed):
+    """As many random forward passes, and a third as many training steps."""
+    source = draw.Draw(seed)
+    for number in range(n):
+        case = source.forward_case(number)
+        _, shapes = make.weights_of(case)
+        images = source.images(source.random.randint(1, 4), case["spec"]["resolution"])
+        check_forward(report, trainer, case, source.weights(shapes), images)
+    for number in range(n // 3):
+        case = source.step_case(number)
+        spec, batch = case["spec"], case["train"]["batch"]
+        weights, images = source.weights(models.shapes(models.build(spec))), source.images(batch, spec["resolution"])
+        check_steps(report, trainer, case, spec, weights, images, source.labels(batch, spec["classes"]))
+
+
+def without_noise(file):
+    """Less what differs from processor to processor."""
+    for case in file["cases"]:
+        case.pop("f32", None)
+    return file
+
+
+def goldens(report):
+    with tempfile.TemporaryDirectory() as folder:
+        make.write(folder)
+        for path in (make.FORWARD, make.STEPS):
+            old, new = (without_noise(json.loads(Path(root, path).read_text())) for root in (ROOT, folder))
+            message = None if make.close(old, new, 1e-11) else f"differs from what {Path(make.__file__).name} writes now"
+            report.row(str(path), {}, {}, message)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("trainer", nargs="?", default=ROOT / "target/release/isoflop-trainer")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="further configurations, drawn at random")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", metavar="TEXT", help="listed cases whose names hold it")
+    args = parser.parse_args()
+    report = Report()
+    if not args.only:
+        goldens(report)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(args.trainer, folder)
+        listed(report, trainer, args.only)
+        drawn(report, trainer, args.random, args.seed)
+    print(f"{report.rows - report.misses} of {report.rows} agree")
+    sys.exit(report.misses > 0)
+
+
+main()
