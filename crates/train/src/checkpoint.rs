@@ -400,7 +400,9 @@ fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use spec::Id;
+    use spec::{Adafactor, AdamW, Id, Moment, Optimiser, Sgd, TrainSpec};
+
+    use crate::optimiser::Update;
 
     use super::*;
 
@@ -421,6 +423,121 @@ mod tests {
     fn names(folder: &Path) -> Vec<String> {
         let names = fs::read_dir(folder).unwrap();
         names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn steps_of(flat: &Flat, update: &mut Update, steps: std::ops::Range<u64>) {
+        for step in steps {
+            let of = |leaf: &Parameter| ((leaf.tensor.detach() + step as f64) * 3.0).sin();
+            let gradient = flat.gather(&flat.leaves().iter().map(of).collect::<Vec<_>>());
+            let _norm = update.apply(flat, &gradient, step, 0.1).unwrap();
+        }
+    }
+
+    /// Every optimiser, the first moment in either kind, with an average and without.
+    fn recipes() -> Vec<TrainSpec> {
+        let mut recipes = Vec::new();
+        for first_moment in [Moment::F32, Moment::Bf16] {
+            // Small enough a `min_dim` that these parameters are factored.
+            let optimisers = [
+                Optimiser::Adamw(AdamW { first_moment, ..Default::default() }),
+                Optimiser::Adafactor(Adafactor { first_moment, min_dim: 3, ..Default::default() }),
+                Optimiser::Sgd(Sgd { first_moment, ..Default::default() }),
+            ];
+            for (optimiser, polyak) in
+                optimisers.into_iter().flat_map(|o| [(o.clone(), None), (o, Some(0.9))])
+            {
+                let train = test_support::recipe(0).train;
+                recipes.push(TrainSpec { optimiser, polyak, ..train });
+            }
+        }
+        recipes
+    }
+
+    #[test]
+    fn a_resumed_learner_goes_on_bit_for_bit_wherever_it_was_interrupted() {
+        const STEPS: u64 = 4;
+        for train in recipes() {
+            for kept in 0..=STEPS {
+                let folder = tempfile::tempdir().unwrap();
+                let whole = flat(5, 1.0);
+                let mut of_whole = Update::new(&train, &whole);
+                steps_of(&whole, &mut of_whole, 0..kept);
+                save(folder.path(), &whole, of_whole.state(), segment(), kept).unwrap();
+                steps_of(&whole, &mut of_whole, kept..STEPS);
+
+                let resumed = flat(5, 2.0);
+                let mut of_resumed = Update::new(&train, &resumed);
+                load_parent(folder.path(), &resumed, of_resumed.state(), kept).unwrap();
+                steps_of(&resumed, &mut of_resumed, kept..STEPS);
+                assert!(resumed.params.equal(&whole.params), "{train:?} from {kept}");
+                for (left, right) in of_whole.state().iter().zip(of_resumed.state()) {
+                    assert!(left.1.equal(&right.1), "{} of {train:?} from {kept}", left.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_optimiser_is_named_by_what_does_not_fit() {
+        let recipes = recipes();
+        let folder = tempfile::tempdir().unwrap();
+        let fails = |saved: usize, loaded: usize| {
+            let (trained, learner) = (flat(5, 1.0), flat(5, 2.0));
+            let state = Update::new(&recipes[saved], &trained);
+            save(folder.path(), &trained, state.state(), segment(), 8).unwrap();
+            let state = Update::new(&recipes[loaded], &learner);
+            let error = load_parent(folder.path(), &learner, state.state(), 8).unwrap_err();
+            assert!(learner.params.equal(&flat(5, 2.0).params));
+            error.to_string()
+        };
+        let (adamw, adamw_average, adafactor, sgd, adamw_bf16) = (0, 1, 2, 4, 6);
+        for (saved, loaded, expected) in [
+            (adamw, adamw_bf16, "has no BF16 tensor `exp_avg.a.weight` of shape [3, 4]"),
+            (adamw, adamw_average, "has no F32 tensor `average.a.weight` of shape [3, 4]"),
+            (adamw, adafactor, "has no F32 tensor `exp_avg_sq_row.a.weight` of shape [3, 1]"),
+            (adamw, sgd, "has a tensor `exp_avg_sq.a.weight` that is not asked for"),
+            (adamw_average, adamw, "has a tensor `average.a.weight` that is not asked for"),
+        ] {
+            let error = fails(saved, loaded);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_gets_the_average_where_there_is_one() {
+        for polyak in [None, Some(0.5)] {
+            let folder = tempfile::tempdir().unwrap();
+            let trained = flat(5, 1.0);
+            let train = TrainSpec { polyak, ..test_support::recipe(0).train };
+            let mut state = Update::new(&train, &trained);
+            steps_of(&trained, &mut state, 0..3);
+            save(folder.path(), &trained, state.state(), segment(), 3).unwrap();
+            let found = load_parameters(folder.path(), &trained.spans, 3).unwrap();
+            let expected = state.average().unwrap_or(&trained.params);
+            for (parameter, (name, tensor)) in found.iter().zip(trained.named("", expected)) {
+                assert_eq!(parameter.name, name);
+                assert!(parameter.tensor.equal(&tensor), "{name}");
+            }
+            let error = load_parameters(folder.path(), &flat(6, 1.0).spans, 3).unwrap_err();
+            assert!(matches!(error, CheckpointError::Unfit { .. }), "{error}");
+            let error = load_parameters(folder.path(), &trained.spans, 4).unwrap_err();
+            assert!(matches!(error, CheckpointError::NoParent { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn f64_parameters_come_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |value: f64| {
+            let tensor = Tensor::full([2, 3], value, (Kind::Double, Device::Cpu));
+            Flat::new(&[Parameter { name: "a.weight".into(), tensor }], &|_| 1.0, Device::Cpu)
+        };
+        save(folder.path(), &of(0.1), &[], segment(), 1).unwrap();
+        let learner = of(0.0);
+        load_parent(folder.path(), &learner, &[], 1).unwrap();
+        assert!(learner.params.equal(&of(0.1).params));
+        let found = load_parameters(folder.path(), &learner.spans, 1).unwrap();
+        assert_eq!(found[0].tensor.double_value(&[1, 2]), 0.1);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! tensor's second moments are kept as means over either of its two largest axes; the update is
 //! averaged into a first moment that is not debiased; neither clipped nor scaled by the parameter.
 //!
-//! A first moment in bf16 is computed and used in f32 and rounded when it is kept, as big_vision's
-//! optax does; timm's port rounds the update first, and steps by the rounded moment.
+//! The numbers are those of timm 1.0.31's `AdafactorBigVision`. A first moment in bf16 therefore takes
+//! in a rounded update, and the step is made with what is kept of it; big_vision's optax rounds only
+//! what it keeps.
 
 use std::ops::Range;
 
@@ -41,13 +42,15 @@ enum Block {
 #[derive(Debug)]
 struct Factored {
     spans: Vec<Span>,
+    /// `[tensors, .. shape of one]`.
+    shape: Vec<i64>,
     axes: Axes,
-    /// `[tensors, .. shape]` with one element along the axis that was averaged over.
     rows: Part,
     columns: Part,
 }
 
-/// A piece of the second moments, and its shape.
+/// A piece of the second moments: `shape` is [`Factored`]'s with one element along the axis that was
+/// averaged over.
 #[derive(Debug)]
 struct Part {
     range: Range<i64>,
@@ -90,9 +93,7 @@ impl Adafactor {
         }
         self.measure(step.gradient, self.beta2(step.number));
         self.precondition(step.gradient);
-        let mut exp_avg = self.exp_avg.widened(step.flat.params.kind());
-        let _ = exp_avg.lerp_(step.gradient, 1.0 - self.spec.beta1);
-        self.exp_avg.keep(&exp_avg);
+        let exp_avg = self.exp_avg.take_in(step.gradient, 1.0 - self.spec.beta1);
         for (group, rate) in step.groups() {
             let (param, grad) = (&group.of(&step.flat.params), &group.of(&exp_avg));
             let state = SgdState { param, grad, momentum: None, grad_scale: None };
@@ -195,24 +196,25 @@ fn piece(buffer: &Tensor, range: &Range<i64>) -> Tensor {
 
 impl Factored {
     fn new(spans: &[Span], axes: Axes, len: &mut i64) -> Self {
+        let count = i64::try_from(spans.len()).expect("far fewer tensors than elements");
+        let shape = [&[count], &spans[0].shape[..]].concat();
         let mut part = |axis: usize| {
-            let mut shape = [&[spans.len() as i64], &spans[0].shape[..]].concat();
+            let mut shape = shape.clone();
             shape[1 + axis] = 1;
             let range = *len..*len + shape.iter().product::<i64>();
             *len = range.end;
             Part { range, shape }
         };
         let (rows, columns) = (part(axes.largest), part(axes.second));
-        Self { spans: spans.to_vec(), axes, rows, columns }
+        Self { spans: spans.to_vec(), shape, axes, rows, columns }
     }
 
-    /// These tensors' part of a buffer that is laid out as the parameters are, `[tensors, .. shape]`.
+    /// These tensors' part of a buffer that is laid out as the parameters are.
     fn of(&self, buffer: &Tensor) -> Tensor {
         let Range { start, end } = self.spans[0].range;
-        let (count, stride) = (self.spans.len() as i64, aligned(end - start));
-        let shape = [&[count], &self.spans[0].shape[..]].concat();
+        let (count, stride) = (self.shape[0], aligned(end - start));
         let padded = buffer.narrow(0, start, count * stride).view([count, stride]);
-        padded.narrow(1, 0, end - start).view(&shape[..])
+        padded.narrow(1, 0, end - start).view(&self.shape[..])
     }
 
     fn measure(&self, squares: &Tensor, measured: &Tensor) {
@@ -248,7 +250,7 @@ impl Part {
 
 /// An axis of a tensor as a dimension of a stack of them.
 fn dimension(axis: usize) -> i64 {
-    1 + axis as i64
+    i64::try_from(1 + axis).expect("tensors have few axes")
 }
 
 /// Bytes of a tensor's moments.

@@ -36,6 +36,12 @@ impl FirstMoment {
         }
     }
 
+    /// Moves what is kept towards `update`, both rounded, and returns it in the kind of `update`.
+    pub(super) fn take_in(&mut self, update: &Tensor, weight: f64) -> Tensor {
+        let _ = self.kept.lerp_(&update.to_kind(self.kept.kind()), weight);
+        self.kept.to_kind(update.kind())
+    }
+
     pub(super) fn named(&self, flat: &Flat) -> Vec<(String, Tensor)> {
         flat.named("exp_avg.", &self.kept)
     }

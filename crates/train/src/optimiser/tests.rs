@@ -81,6 +81,12 @@ fn bf16(value: f64) -> f64 {
     f64::from(f32::from_bits((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000))
 }
 
+/// A bf16 moment that takes in a tenth of `update`, as libtorch computes it: in f32.
+fn taken_in(moment: f64, update: f64) -> f64 {
+    let (moment, update) = (moment as f32, bf16(update) as f32);
+    bf16(f64::from(0.1f32.mul_add(update - moment, moment)))
+}
+
 /// What is kept of a first moment.
 fn kept(moment: Moment, value: f64) -> f64 {
     match moment {
@@ -231,9 +237,11 @@ impl Formula for AdafactorFormula {
         };
         self.m.resize(gradient.len(), 0.0);
         let one = |((m, g), v): ((&mut f64, &f64), f64)| {
-            let first = 0.9 * *m + 0.1 * g / v.sqrt();
-            *m = kept(self.first_moment, first);
-            first
+            *m = match self.first_moment {
+                Moment::F32 => 0.9 * *m + 0.1 * g / v.sqrt(),
+                Moment::Bf16 => taken_in(*m, g / v.sqrt()),
+            };
+            *m
         };
         self.m.iter_mut().zip(gradient).zip(estimate).map(one).collect()
     }
@@ -441,20 +449,19 @@ fn vit_ti() -> Flat {
 
 #[test]
 fn microseconds_of_an_update_are_printed() {
+    torch_ext::keep_freed_memory();
     let flat = vit_ti();
     let gradient = flat.params.randn_like() * 1e-3;
     for optimiser in optimisers() {
-        let mut train = train(optimiser.clone());
-        train.clip = Some(1.0);
-        let mut update = Update::new(&train, &flat);
-        let mut times: Vec<_> = (0..20)
-            .map(|step| {
-                let (gradient, start) = (gradient.copy(), Instant::now());
-                let _norm = update.apply(&flat, &gradient, step, 1e-4).unwrap();
-                start.elapsed().as_micros()
-            })
-            .collect();
+        let mut update =
+            Update::new(&TrainSpec { clip: Some(1.0), ..train(optimiser.clone()) }, &flat);
+        let timed = |step| {
+            let (gradient, start) = (gradient.copy(), Instant::now());
+            let _norm = update.apply(&flat, &gradient, step, 1e-4).unwrap();
+            start.elapsed().as_micros()
+        };
+        let mut times: Vec<_> = (0..20).map(timed).collect();
         times.sort_unstable();
-        println!("{:>6} us {optimiser:?}", times[times.len() / 2]);
+        println!("{:>6} us, at best {:>6}: {optimiser:?}", times[times.len() / 2], times[0]);
     }
 }
