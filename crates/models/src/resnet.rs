@@ -49,17 +49,18 @@ impl StdConv {
 
     fn forward(&self, x: &Tensor) -> Tensor {
         let size = self.weight.size();
-        let flat = self.weight.flatten(1, -1);
-        let width = flat.size()[1];
-        let none = None::<Tensor>;
-        // Standardisation is a layer norm without parameters over each output channel.
-        let weight = flat
-            .layer_norm([width], none.as_ref(), none.as_ref(), STANDARDISATION_EPS, true)
+        // Standardisation is a batch norm without parameters, of one example with as many channels as
+        // there are outputs; as in timm, so that roundings agree.
+        let none = || None::<Tensor>;
+        let weight = self
+            .weight
+            .view([1, size[0], -1])
+            .batch_norm(none(), none(), none(), none(), true, 0.0, STANDARDISATION_EPS, true)
             .view(&size[..]);
         let (kernel, stride) = (size[2], self.stride);
         match self.order {
-            Order::Before => x.conv2d(&weight, none, stride, (kernel - 1) / 2, 1, 1),
-            Order::After => same(x, kernel, stride, 0.0).conv2d(&weight, none, stride, 0, 1, 1),
+            Order::Before => x.conv2d(&weight, none(), stride, (kernel - 1) / 2, 1, 1),
+            Order::After => same(x, kernel, stride, 0.0).conv2d(&weight, none(), stride, 0, 1, 1),
         }
     }
 }

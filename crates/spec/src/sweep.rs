@@ -270,7 +270,7 @@ examples = 512
             ("patch = 8", "patch = 8\ngroups = 8"),
             &["line 9", "model.groups", "no such setting"],
         );
-        check(("batch = 32", "batch = 32\nmicro_batch = 5"), &["line 15", "train.micro_batch"]);
+        check(("batch = 32", "batch = 32\nmicro_batch = 0"), &["line 15", "train.micro_batch"]);
         check(("heads = 1", "layers = [1]"), &["line 9", "model.shapes[1]", "heads"]);
         check(("mu = 3e-3", "mu = nan"), &["line 15", "train.learning_rate.mu"]);
         check(("source = \"procedural\"", "source = \"cifar11\""), &["line 5", "cifar11"]);

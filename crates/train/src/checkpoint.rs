@@ -427,7 +427,7 @@ mod tests {
 
     fn steps_of(flat: &Flat, update: &mut Update, steps: std::ops::Range<u64>) {
         for step in steps {
-            let of = |leaf: &Parameter| ((leaf.tensor.detach() + step as f64) * 3.0).sin();
+            let of = |leaf: &Parameter| Some(((leaf.tensor.detach() + step as f64) * 3.0).sin());
             let gradient = flat.gather(&flat.leaves().iter().map(of).collect::<Vec<_>>());
             let _norm = update.apply(flat, &gradient, step, 0.1).unwrap();
         }

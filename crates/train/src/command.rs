@@ -101,7 +101,7 @@ pub fn train_step(
         let scalar = |tensor: &Tensor| tensor.double_value(&[]);
         tell(step + 1, scalar(&measured.loss), scalar(&measured.gradient_norm));
     }
-    let trained = learner.flat.views(&learner.flat.params);
+    let trained = learner.parameters();
     let tensors: Vec<_> = trained.iter().map(|p| (p.name.as_str(), &p.tensor)).collect();
     Ok(weights::write(files.output, &tensors)?)
 }

@@ -113,6 +113,11 @@ impl Learner {
         Ok(Measured { loss, gradient_norm })
     }
 
+    /// The parameters as they are, by name; they share the learner's memory.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.flat.views(&self.flat.params)
+    }
+
     /// The batch weighed against itself, rolled by one, and the share of the first; None without
     /// mixup.
     fn mixed(&self, batch: &Batch, step: u64) -> Option<(Tensor, Tensor, f64)> {

@@ -349,9 +349,8 @@ pub(super) fn train(table: &TrainTable, learning_rate: f64) -> Result<TrainSpec,
     if table.batch == 0 {
         return Err(Problem::new("train.batch", "must be at least 1"));
     }
-    if table.micro_batch.is_some_and(|micro| micro == 0 || !table.batch.is_multiple_of(micro)) {
-        let message = format!("must divide the batch of {}", table.batch);
-        return Err(Problem::new("train.micro_batch", message));
+    if table.micro_batch == Some(0) {
+        return Err(Problem::new("train.micro_batch", "must be at least 1"));
     }
     check_numbers(table)?;
     check_optimiser(&table.optimiser)?;
