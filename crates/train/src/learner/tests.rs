@@ -207,3 +207,49 @@ fn the_average_is_what_is_evaluated() {
     assert!(!logits(&averaged, 5).allclose(&logits(&averaged, 0), 1e-3, 1e-3, false));
     assert!(logits(&still, 5).allclose(&logits(&averaged, 0), 1e-3, 1e-3, false));
 }
+
+const WIDTHS: [u32; 4] = [32, 64, 128, 256];
+
+/// Mean size of what each block puts out after ten steps at one rate, for a model of this width.
+fn sizes(width: u32, mup: bool) -> Vec<f64> {
+    let shape =
+        serde_json::json!({ "width": width, "depth": 2, "mlp": 4 * width, "heads": width / 16 });
+    let mut model = vit(&[("shape", shape)]);
+    if mup {
+        model["mup"] = serde_json::json!({ "base_width": WIDTHS[0], "base_head": 16 });
+    }
+    let mut recipe = recipe(&model, Objective::default());
+    recipe.train.optimiser = Optimiser::Adamw(spec::AdamW::default());
+    let mut learner = Learner::new(&recipe, Device::Cpu).unwrap();
+    let batch = batch(Kind::Float);
+    for step in 0..10 {
+        let _measured = learner.step(&batch, step, 1e-2).unwrap();
+    }
+    let mut x = batch.images.shallow_clone();
+    let size = |stage: usize| {
+        x = learner.model.stage(stage, &x, &Pass::PLAIN);
+        x.abs().mean(Kind::Double).double_value(&[])
+    };
+    (0..learner.model.n_stages() - 1).map(size).collect()
+}
+
+/// The coordinate check of 2203.03466, appendix D.1: under maximal update parametrisation what blocks
+/// put out has one size at every width; otherwise it grows with the width.
+#[test]
+fn mup_keeps_activations_at_one_size_over_widths() {
+    let spread = |mup: bool| {
+        let all = WIDTHS.map(|width| sizes(width, mup));
+        println!("mup {mup}: {all:.3?}");
+        let of_stage = |stage: usize| {
+            let sizes = all.iter().map(|sizes| sizes[stage]);
+            let (low, high) = sizes.fold((f64::MAX, 0.0), |(low, high): (f64, f64), size| {
+                (low.min(size), high.max(size))
+            });
+            high / low
+        };
+        (0..all[0].len()).map(of_stage).fold(0.0, f64::max)
+    };
+    let (with, without) = (spread(true), spread(false));
+    assert!(with < 1.6, "{with}");
+    assert!(without > 3.0 * with, "{without}");
+}

@@ -489,3 +489,154 @@ fn evaluation_is_the_mean_over_all_examples() {
     assert!((metrics["val_loss"] - loss).abs() < 1e-5, "{metrics:?}, not {loss}");
     assert!((metrics["val_error"] - (1.0 - right)).abs() < 1e-12);
 }
+
+/// A task over classes that [`recipe`] does not train on, at a resolution of its own.
+fn transfer(method: spec::TransferMethod, resolution: u32) -> spec::TransferSpec {
+    let spec::DataSpec::Procedural(data) = test_support::recipe(0).data else {
+        panic!("procedural")
+    };
+    spec::TransferSpec {
+        name: Some("held-out".into()),
+        data: spec::DataSpec::Procedural(spec::ProceduralSpec {
+            first_class: 4,
+            resolution,
+            ..data
+        }),
+        classes: 4,
+        examples: 300,
+        method,
+    }
+}
+
+fn evaluation(folder: &Path, name: &str, transfer: spec::TransferSpec, recipe: Recipe) -> Order {
+    let steps = (6, 6 + transfer.steps());
+    let mut order = order(folder, name, Some("trunk"), SegmentKind::Transfer, steps, recipe);
+    order.segment.transfer = Some(transfer);
+    order
+}
+
+fn fine_tune() -> spec::TransferMethod {
+    spec::TransferMethod::FineTune(spec::FineTune {
+        unique_examples: 64,
+        steps: 10,
+        batch: 16,
+        learning_rate: 0.03,
+        warmup: 2,
+        resample: spec::Resample::Bilinear,
+    })
+}
+
+/// The metrics that an order measured, by name.
+fn measured(seen: &Seen) -> std::collections::BTreeMap<String, f64> {
+    let metrics = seen.text.lines().filter_map(|line| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        serde_json::from_value(value["event"]["metrics"].clone()).ok()
+    });
+    metrics.last().expect("something was measured")
+}
+
+#[test]
+fn a_checkpoint_is_evaluated_on_other_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    for objective in objectives() {
+        let name = format!("{objective:?}");
+        let folder = folder.path().join(&name);
+        let recipe = noisy(&optimisers()[0], objective);
+        let trunk = order(&folder, "trunk", None, SegmentKind::Trunk, (0, 6), recipe.clone());
+        assert_finished(&execute(&trunk, None), 6);
+        let few = spec::TransferMethod::FewShot(spec::FewShot {
+            shots: vec![1, 5],
+            draws: 2,
+            l2: 1024.0,
+            pool: 256,
+        });
+        let probe = spec::TransferMethod::LinearProbe(spec::LinearProbe {
+            unique_examples: 128,
+            steps: 20,
+            batch: 16,
+            learning_rate: 0.1,
+        });
+        for (method, names, steps) in [
+            (few, vec!["held_out_few_shot_1_error", "held_out_few_shot_5_error"], 0),
+            (probe, vec!["held_out_linear_probe_error", "held_out_linear_probe_loss"], 0),
+            (fine_tune(), vec!["held_out_fine_tune_error", "held_out_fine_tune_loss"], 10),
+        ] {
+            let order = evaluation(&folder, names[0], transfer(method, 48), recipe.clone());
+            let seen = execute(&order, None);
+            assert_finished(&seen, steps);
+            let metrics = measured(&seen);
+            assert_eq!(metrics.keys().collect::<Vec<_>>(), names, "{name}");
+            assert!(metrics[names[0]] > 0.0 && metrics[names[0]] < 1.0, "{name}: {metrics:?}");
+        }
+    }
+}
+
+#[test]
+fn fine_tuning_continues_bit_for_bit_and_begins_with_the_trials_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe();
+    let trunk = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe.clone());
+    execute(&trunk, None);
+    let tuned =
+        |name: &str| evaluation(folder.path(), name, transfer(fine_tune(), 32), recipe.clone());
+    let file = |order: &Order| {
+        let path = order.checkpoints.join("step-00000016/tensors.safetensors");
+        std::fs::read(path).unwrap()
+    };
+    let (whole, parts) = (tuned("whole"), tuned("parts"));
+    assert_finished(&execute(&whole, None), 10);
+    let first = execute(&parts, Some(r#""event":"started""#));
+    assert!(
+        matches!(first.last, Ok(TrainerEvent::Interrupted { step: 6, .. })),
+        "{:?}",
+        first.last
+    );
+    assert_finished(&execute(&parts, None), 10);
+    assert!(file(&whole) == file(&parts));
+
+    let other = tuned("other");
+    let Some(spec::TransferSpec { method: spec::TransferMethod::FineTune(tune), .. }) =
+        &other.segment.transfer
+    else {
+        panic!("fine-tuning")
+    };
+    let transfer = other.segment.transfer.as_ref().unwrap();
+    let parameters = || models::initial(&recipe.model, 99);
+    let initial = transfer::initial(&transfer::recipe(transfer, tune, &recipe), tune, parameters());
+    for (initial, given) in initial.iter().zip(parameters()) {
+        assert_eq!(initial.name, given.name);
+        let is_head = initial.name.starts_with("head.");
+        assert!(is_head || initial.tensor.equal(&given.tensor), "{}", initial.name);
+    }
+}
+
+#[test]
+fn a_task_with_too_few_examples_of_a_class_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let trunk = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
+    execute(&trunk, None);
+    let few = spec::FewShot { shots: vec![25], draws: 1, l2: 1.0, pool: 32 };
+    let method = spec::TransferMethod::FewShot(few);
+    let order = evaluation(folder.path(), "few", transfer(method, 32), recipe());
+    let error = execute(&order, None).last.unwrap_err().to_string();
+    assert!(error.contains("25 shots") && error.contains("pool"), "{error}");
+}
+
+#[test]
+fn attention_is_measured_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.eval.attention = true;
+    let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe);
+    let metrics = measured(&execute(&order, None));
+    let names: Vec<_> = metrics.keys().map(String::as_str).collect();
+    let expected = [
+        "attention_entropy",
+        "attention_entropy_00",
+        "attention_logit_max",
+        "attention_logit_max_00",
+        "val_error",
+        "val_loss",
+    ];
+    assert_eq!(names, expected);
+}
