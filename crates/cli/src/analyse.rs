@@ -1,6 +1,6 @@
 //! From a sweep's results to points, the best of tuned learning rates, and fits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use analysis::law::Axis;
 use analysis::warning::{Code, Warning};
@@ -16,21 +16,65 @@ use store::{FitRecord, Store, TrialResult, TrialState};
 use crate::exit::bad_input;
 use crate::journal::now;
 
-/// The axes of a sweep's fits, by their names in `trial_result`.
+/// The axes of a sweep's fits: a column of `trial_result`, and a metric of `evaluation` unless
+/// another is asked for.
 pub const X: &str = "train_flops";
 pub const Y: &str = "val_error";
+
+/// What a sweep's trials measured of one metric, after their last steps or on another task.
+#[derive(Clone)]
+pub struct Outcome {
+    pub metric: String,
+    values: HashMap<TrialId, f64>,
+}
+
+impl Outcome {
+    /// Of the view `evaluation`.
+    ///
+    /// # Errors
+    /// The store's, or a metric that the sweep has not measured though it has measured others.
+    pub async fn read(store: &Store, sweep: &str, metric: &str) -> anyhow::Result<Self> {
+        let values = store.evaluations(sweep, metric).await?;
+        if values.is_empty() {
+            let known = store.metrics(sweep).await?;
+            if !known.is_empty() && !known.iter().any(|name| name == metric) {
+                return Err(bad_input(anyhow!(
+                    "sweep `{sweep}` has measured no `{metric}`; it has {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(Self { metric: metric.to_owned(), values })
+    }
+
+    /// Of [`Y`], or of `val_loss` where nothing is classified.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn main(store: &Store, sweep: &str) -> anyhow::Result<Self> {
+        let known = store.metrics(sweep).await?;
+        let has = |metric: &str| known.iter().any(|name| name == metric);
+        let metric = if !has(Y) && has("val_loss") { "val_loss" } else { Y };
+        Self::read(store, sweep, metric).await
+    }
+
+    fn of(&self, result: &TrialResult) -> Option<f64> {
+        self.values.get(&result.trial_id).copied()
+    }
+}
 
 /// The laws that every sweep is summed up by; `isoflop fit` has them all.
 const SUMMARY: [&dyn analysis::Law; 2] = [&analysis::law::M2, &analysis::law::Zhai];
 
 /// What a sweep has found so far.
 pub struct Analysis {
-    /// Finished trials with a positive error; of several learning rates the best of each point.
+    /// Finished trials with a positive outcome; of several learning rates the best of each point.
     pub results: Vec<TrialResult>,
     /// [`Self::results`] as points, in the same order.
     pub points: Vec<Point>,
     /// Finished or diverged trials that are not in `results` though no better rate replaced them.
     pub n_dropped: usize,
+    outcome: Outcome,
     /// What shares a cluster: `trunk`, or `trial` where trials share none.
     unit: &'static str,
     /// What a reader must know: rates at the edge of their list, trials left out.
@@ -39,31 +83,30 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
 }
 
-/// A configuration apart from its learning rate and seed: shape, unique examples, steps.
-type Place = (u64, String, u64, u64);
+/// A configuration apart from its learning rate and seed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place<'a> {
+    variant: Option<&'a str>,
+    family: &'a str,
+    params: u64,
+    shape: &'a str,
+    unique_examples: u64,
+    steps: u64,
+}
 
 impl Analysis {
-    /// `all` are the results of the trials of `plan`; `y` is [`Y`] or `val_loss`.
-    ///
-    /// # Errors
-    /// Another `y`.
-    pub fn new(all: &[TrialResult], plan: &Plan, y: &str) -> anyhow::Result<Self> {
-        let value = match y {
-            Y => |result: &TrialResult| result.val_error,
-            "val_loss" => |result: &TrialResult| result.val_loss,
-            other => {
-                return Err(bad_input(anyhow!("y of a sweep is {Y} or val_loss, not `{other}`")));
-            }
-        };
+    /// `all` are the results of the trials of `plan`, `outcome` is what they are compared by.
+    pub fn new(all: &[TrialResult], plan: &Plan, outcome: &Outcome) -> Self {
         let mut notes = Vec::new();
-        let usable: Vec<_> = all.iter().filter(|result| is_usable(result, value)).collect();
+        let usable: Vec<_> = all.iter().filter(|result| is_usable(result, outcome)).collect();
         let ended = |result: &&TrialResult| {
             matches!(result.state, TrialState::Finished | TrialState::Diverged)
         };
         let n_dropped = all.iter().filter(ended).count() - usable.len();
         if n_dropped > 0 {
             notes.push(format!(
-                "{n_dropped} trials diverged or have no {y} above 0; they are in no fit"
+                "{n_dropped} trials diverged or have no {} above 0; they are in no fit",
+                outcome.metric
             ));
         }
         let (results, at_edge) = best_rates(&usable, all);
@@ -74,7 +117,7 @@ impl Analysis {
         let clusters = analysis::labels(results.iter().map(|result| roots.get(&result.trial_id)));
         let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
             x: analysis::point::x(result.train_flops),
-            y: value(result).unwrap_or(f64::NAN),
+            y: outcome.of(result).unwrap_or(f64::NAN),
             configuration,
             cluster,
         };
@@ -84,7 +127,40 @@ impl Analysis {
         } else {
             "trial"
         };
-        Ok(Self { results, points, n_dropped, unit, notes, warnings })
+        Self { results, points, n_dropped, outcome: outcome.clone(), unit, notes, warnings }
+    }
+
+    /// The trials of one variant, analysed by themselves.
+    #[must_use]
+    pub fn of_variant(&self, variant: Option<&str>) -> Self {
+        let is_of_it = |(result, _): &(&TrialResult, &Point)| result.variant.as_deref() == variant;
+        let (results, points) = self
+            .results
+            .iter()
+            .zip(&self.points)
+            .filter(is_of_it)
+            .map(|(result, point)| (result.clone(), *point))
+            .unzip();
+        let (notes, warnings) = (Vec::new(), Vec::new());
+        Self {
+            results,
+            points,
+            n_dropped: 0,
+            outcome: self.outcome.clone(),
+            unit: self.unit,
+            notes,
+            warnings,
+        }
+    }
+
+    /// The metric of y.
+    pub fn y(&self) -> &str {
+        &self.outcome.metric
+    }
+
+    /// What a trial of [`Self::results`] measured.
+    pub fn value(&self, result: &TrialResult) -> Option<f64> {
+        self.outcome.of(result)
     }
 
     /// What the bootstrap draws: see [`Labels::cluster`].
@@ -98,7 +174,7 @@ impl Analysis {
     }
 
     fn labels(&self) -> Labels {
-        Labels { axes: vec![X.to_owned()], y: Y.to_owned(), cluster: self.unit.to_owned() }
+        Labels { axes: vec![X.to_owned()], y: self.y().to_owned(), cluster: self.unit.to_owned() }
     }
 
     /// Fits a law to the frontier of error against training FLOPs.
@@ -219,8 +295,8 @@ pub fn short(value: f64) -> String {
     }
 }
 
-fn is_usable(result: &TrialResult, value: fn(&TrialResult) -> Option<f64>) -> bool {
-    let is_good = value(result).is_some_and(|value| value.is_finite() && value > 0.0);
+fn is_usable(result: &TrialResult, outcome: &Outcome) -> bool {
+    let is_good = outcome.of(result).is_some_and(|value| value.is_finite() && value > 0.0);
     result.state == TrialState::Finished && is_good
 }
 
@@ -244,12 +320,19 @@ pub fn column_of(axis: Axis) -> &'static str {
     }
 }
 
-fn place(result: &TrialResult) -> Place {
-    (result.params, result.shape.clone(), result.unique_examples, result.steps)
+fn place(result: &TrialResult) -> Place<'_> {
+    Place {
+        variant: result.variant.as_deref(),
+        family: &result.family,
+        params: result.params,
+        shape: &result.shape,
+        unique_examples: result.unique_examples,
+        steps: result.steps,
+    }
 }
 
 /// What trials that differ in their seed alone share.
-fn configuration(result: &TrialResult) -> (Place, u64) {
+fn configuration(result: &TrialResult) -> (Place<'_>, u64) {
     (place(result), result.learning_rate.to_bits())
 }
 
@@ -276,7 +359,9 @@ fn best_rates(usable: &[&TrialResult], all: &[TrialResult]) -> (Vec<TrialResult>
         let winner = rates.iter().min_by(|a, b| rank(a, all).total_cmp(&rank(b, all)));
         let Some((&bits, trials)) = winner else { continue };
         if is_edge(f64::from_bits(bits), &place, all) {
-            at_edge.push(format!("{} at {} steps: {}", place.1, place.3, f64::from_bits(bits)));
+            let of_variant = place.variant.map_or(String::new(), |name| format!("{name} "));
+            let (shape, steps) = (place.shape, place.steps);
+            at_edge.push(format!("{of_variant}{shape} at {steps} steps: {}", f64::from_bits(bits)));
         }
         best.extend(trials.iter().map(|trial| (*trial).clone()));
     }
@@ -319,7 +404,7 @@ mod tests {
     fn result(shape: &str, learning_rate: f64, seed: u64, val_loss: f64) -> TrialResult {
         TrialResult {
             sweep: "test".into(),
-            trial_id: TrialId(Id::of(&(shape, seed))),
+            trial_id: TrialId(Id::of(&(shape, learning_rate, seed))),
             family: "vit".into(),
             shape: shape.into(),
             params: 1000,
@@ -333,7 +418,14 @@ mod tests {
             val_loss: Some(val_loss),
             val_error: Some(val_loss / 2.0),
             device_s: None,
+            variant: None,
         }
+    }
+
+    fn analysed(all: &[TrialResult], plan: &Plan) -> Analysis {
+        let values = all.iter().filter_map(|result| Some((result.trial_id, result.val_error?)));
+        let outcome = Outcome { metric: Y.to_owned(), values: values.collect() };
+        Analysis::new(all, plan, &outcome)
     }
 
     #[test]
@@ -346,7 +438,7 @@ mod tests {
             result("b", 1e-3, 0, 0.2),
             result("b", 3e-3, 0, 0.3),
         ];
-        let analysis = Analysis::new(&all, &Plan::default(), Y).unwrap();
+        let analysis = analysed(&all, &Plan::default());
         let kept: Vec<_> = analysis
             .results
             .iter()
@@ -359,11 +451,28 @@ mod tests {
     }
 
     #[test]
+    fn variants_and_families_are_configurations_of_their_own() {
+        let of = |variant: &str, family: &str, seed| {
+            let (variant, family) = (Some(variant.to_owned()), family.to_owned());
+            let trial_id = TrialId(Id::of(&(&variant, seed)));
+            TrialResult { trial_id, variant, family, ..result("a", 1e-3, seed, 0.5) }
+        };
+        let all = [of("p", "vit", 0), of("p", "vit", 1), of("q", "vit", 0), of("r", "mixer", 0)];
+        let analysis = analysed(&all, &Plan::default());
+        let configurations: Vec<_> =
+            analysis.points.iter().map(|point| point.configuration).collect();
+        assert_eq!(configurations[0], configurations[1]);
+        let distinct: BTreeSet<_> = configurations.iter().collect();
+        assert_eq!(distinct.len(), 3);
+        assert_eq!(analysis.of_variant(Some("p")).points.len(), 2);
+    }
+
+    #[test]
     fn a_rate_that_a_seed_did_not_survive_does_not_win() {
         let mut diverged = result("a", 3e-3, 1, 0.5);
         diverged.state = TrialState::Diverged;
         let all = [result("a", 1e-3, 0, 0.5), result("a", 3e-3, 0, 0.4), diverged];
-        let analysis = Analysis::new(&all, &Plan::default(), Y).unwrap();
+        let analysis = analysed(&all, &Plan::default());
         assert_eq!(analysis.results[0].learning_rate, 1e-3);
     }
 
@@ -378,7 +487,7 @@ mod tests {
             let steps = trial.steps;
             TrialResult { trial_id: trial.id(), steps, ..result("a", 1e-3, trial.recipe.seed, 0.5) }
         });
-        let analysis = Analysis::new(&results, &Plan::new(&trials), Y).unwrap();
+        let analysis = analysed(&results, &Plan::new(&trials, &[]));
         let mut clusters: Vec<_> = analysis.points.iter().map(|point| point.cluster).collect();
         clusters.sort_unstable();
         clusters.dedup();
@@ -389,8 +498,7 @@ mod tests {
     fn a_diverged_trial_is_counted_and_left_out() {
         let mut diverged = result("a", 1e-3, 1, 0.5);
         diverged.state = TrialState::Diverged;
-        let analysis =
-            Analysis::new(&[result("a", 1e-3, 0, 0.5), diverged], &Plan::default(), Y).unwrap();
+        let analysis = analysed(&[result("a", 1e-3, 0, 0.5), diverged], &Plan::default());
         assert_eq!((analysis.results.len(), analysis.n_dropped), (1, 1));
     }
 

@@ -1,32 +1,52 @@
 //! A sweep's figures: its results put into the shapes that `report` draws, and written as files.
 
+mod attention;
+mod rates;
+mod size;
+mod variants;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use analysis::Fit;
 use anyhow::Context;
 use report::{
-    CurveKind, CurvePoint, DataSizeFigure, FitCurve, LossCurve, LossFigure, Point, Scale,
-    ScalingFigure, Series, Size, SizeLine, Validation,
+    CurveKind, CurvePoint, DataSizeFigure, DrawError, FitCurve, LossCurve, LossFigure, Point,
+    Scale, ScalingFigure, Series, Size, SizeLine, Validation,
 };
-use spec::{TrialId, TrialSpec};
+use size::{Model, Sizes, model};
+use spec::{SweepSpec, TrialId, TrialSpec};
 use store::{LearningCurve, TrialResult};
 
 use crate::analyse::{Analysis, geometric_mean};
 
 /// Everything that a sweep's figures show.
 pub struct Drawing<'a> {
-    pub sweep: &'a str,
+    pub sweep: &'a SweepSpec,
+    /// Every trial, also those that are in no analysis.
+    pub all: &'a [TrialResult],
     pub analysis: &'a Analysis,
     /// The fit of the frontier, if the points were enough for one.
     pub fit: Option<&'a Fit>,
-    pub trials: &'a [TrialSpec],
+    /// The same of what evaluations on other tasks measured, by metric.
+    pub others: &'a [(&'a Analysis, Option<&'a Fit>)],
+    pub curves: Curves<'a>,
+    /// Where trials diverged, step.
+    pub diverged: &'a HashMap<TrialId, u64>,
+}
+
+/// Courses of training.
+#[derive(Clone, Copy)]
+pub struct Curves<'a> {
     pub train_loss: &'a [LearningCurve],
     pub val_loss: &'a [LearningCurve],
+    pub attention_logit: &'a [LearningCurve],
+    pub attention_entropy: &'a [LearningCurve],
 }
 
 /// Points along the drawn fit.
 const N_CURVE: u32 = 160;
+const X_LABEL: &str = "training FLOPs";
 
 impl Drawing<'_> {
     /// Writes each figure as SVG and PNG into `folder`; the files' paths.
@@ -36,13 +56,8 @@ impl Drawing<'_> {
     pub fn write(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-        let figures = [
-            ("scaling", self.scaling().svg()),
-            ("data_size", self.data_size().svg()),
-            ("loss_curves", self.loss_curves().svg()),
-        ];
         let mut paths = Vec::new();
-        for (name, svg) in figures {
+        for (name, svg) in self.figures() {
             // A figure without a single point is no figure; a later call has more to show.
             let Ok(svg) = svg else { continue };
             for (extension, bytes) in
@@ -57,94 +72,104 @@ impl Drawing<'_> {
         Ok(paths)
     }
 
-    /// Validation error against training FLOPs, with the frontier and its fit.
-    fn scaling(&self) -> ScalingFigure {
-        let uniques = self.uniques();
-        let mut groups: BTreeMap<(u64, &str, usize), Vec<&TrialResult>> = BTreeMap::new();
-        for result in &self.analysis.results {
-            let variant =
-                uniques.iter().position(|unique| *unique == result.unique_examples).unwrap_or(0);
-            groups.entry((result.params, &result.shape, variant)).or_default().push(result);
+    /// By their files' names.
+    fn figures(&self) -> Vec<(String, Result<String, DrawError>)> {
+        let named = |name: &str, svg| (name.to_owned(), svg);
+        let mut figures = vec![
+            named("scaling", self.scaling(self.analysis, self.fit).svg()),
+            named("data_size", self.data_size().svg()),
+            named("loss_curves", self.loss_curves().svg()),
+        ];
+        for (analysis, fit) in self.others {
+            figures.push(named(analysis.y(), self.scaling(analysis, *fit).svg()));
         }
-        let sizes = self.sizes();
-        let series = groups.into_iter().map(|((params, shape, variant), results)| Series {
-            size: sizes[&(params, shape)].clone(),
+        figures.extend(variants::figure(self).map(|figure| named("variants", figure.svg())));
+        figures.extend(attention::figure(self).map(|figure| named("attention", figure.svg())));
+        figures.extend(rates::figure(self).map(|figure| named("learning_rate", figure.svg())));
+        figures
+    }
+
+    /// Error against training FLOPs, with the frontier and its fit.
+    fn scaling(&self, analysis: &Analysis, fit: Option<&Fit>) -> ScalingFigure {
+        let uniques = uniques(analysis);
+        let mut groups: BTreeMap<(Model, usize), Vec<&TrialResult>> = BTreeMap::new();
+        for result in &analysis.results {
+            let of_data =
+                uniques.iter().position(|unique| *unique == result.unique_examples).unwrap_or(0);
+            groups.entry((model(result), of_data)).or_default().push(result);
+        }
+        let sizes = Sizes::of(analysis.results.iter().map(model));
+        let series = groups.into_iter().map(|((model, variant), results)| Series {
+            size: sizes.size(&model),
             variant,
-            points: seed_points(&results, |result| result.train_flops),
+            points: seed_points(analysis, &results, |result| result.train_flops),
         });
+        let frontier = analysis.frontier();
+        let end = frontier.last().map_or(1.0, |point| 10.0 * point.x);
         ScalingFigure {
-            title: format!("{}: error against compute", self.sweep),
-            x_label: "training FLOPs".into(),
-            y_label: "validation error".into(),
-            size_heading: "width x depth · parameters".into(),
+            title: format!("{}: {} against compute", self.sweep.name, short_label(analysis.y())),
+            x_label: X_LABEL.into(),
+            y_label: y_label(analysis.y()),
+            size_heading: sizes.heading(),
             variant_heading: "unique examples".into(),
             variants: uniques.iter().map(|&unique| report::si(unique as f64)).collect(),
             series: series.collect(),
-            frontier: self.analysis.frontier().iter().map(|point| (point.x, point.y)).collect(),
-            fit: self.fit.map(|fit| self.fit_curve(fit)),
-        }
-    }
-
-    /// The fit over its own points and one decade beyond.
-    fn fit_curve(&self, fit: &Fit) -> FitCurve {
-        let frontier = self.analysis.frontier();
-        let first = frontier.first().map_or(1.0, |point| point.x);
-        let last = frontier.last().map_or(1.0, |point| point.x);
-        let ratio = (10.0 * last / first).powf(1.0 / f64::from(N_CURVE - 1));
-        let curve = (0..N_CURVE).map(|n| {
-            let x = first * ratio.powf(f64::from(n));
-            let prediction = fit.predict(analysis::point::x(x));
-            CurvePoint { x, y: prediction.value, low: prediction.low, high: prediction.high }
-        });
-        FitCurve {
-            label: formula(fit),
-            band_label: format!("{:.0}% interval", 100.0 * fit.level),
-            curve: curve.collect(),
-            last_measured_x: last,
+            frontier: frontier.iter().map(|point| (point.x, point.y)).collect(),
+            fit: fit.map(|fit| fit_curve(analysis, fit, end)),
         }
     }
 
     /// Error against unique examples, each size at the largest compute that all its data sizes
     /// were trained for.
     fn data_size(&self) -> DataSizeFigure {
-        let mut shapes: BTreeMap<(u64, &str), Vec<&TrialResult>> = BTreeMap::new();
-        for result in &self.analysis.results {
-            shapes.entry((result.params, &result.shape)).or_default().push(result);
+        let analysis = self.analysis;
+        let mut models: BTreeMap<Model, Vec<&TrialResult>> = BTreeMap::new();
+        for result in &analysis.results {
+            models.entry(model(result)).or_default().push(result);
         }
-        let sizes = self.sizes();
-        let line = |(key, results): ((u64, &str), Vec<&TrialResult>)| {
+        let sizes = Sizes::of(analysis.results.iter().map(model));
+        let line = |(model, results): (Model, Vec<&TrialResult>)| {
             let longest = longest_common(&results)?;
             let results: Vec<_> =
                 results.into_iter().filter(|result| result.steps == longest).collect();
-            let points = seed_points(&results, |result| result.unique_examples as f64);
-            Some(SizeLine { size: sizes[&key].clone(), points })
+            let points = seed_points(analysis, &results, |result| result.unique_examples as f64);
+            Some(SizeLine { size: sizes.size(&model), points })
         };
         DataSizeFigure {
-            title: format!("{}: error against unique examples, at the largest compute", self.sweep),
+            title: format!(
+                "{}: {} against unique examples, at the largest compute",
+                self.sweep.name,
+                short_label(analysis.y())
+            ),
             x_label: "unique examples".into(),
-            y_label: "validation error".into(),
-            size_heading: "width x depth · parameters".into(),
-            lines: shapes.into_iter().filter_map(line).collect(),
+            y_label: y_label(analysis.y()),
+            size_heading: sizes.heading(),
+            lines: models.into_iter().filter_map(line).collect(),
         }
     }
 
     /// Training loss over the steps of every trunk and cooldown, and validation loss where measured.
     fn loss_curves(&self) -> LossFigure {
         let specs: HashMap<TrialId, &TrialSpec> =
-            self.trials.iter().map(|trial| (trial.id(), trial)).collect();
+            self.sweep.trials.iter().map(|trial| (trial.id(), trial)).collect();
         let by_id: HashMap<_, _> =
             self.analysis.results.iter().map(|result| (result.trial_id, result)).collect();
-        let uniques = self.uniques();
-        let sizes = self.sizes();
+        let uniques = uniques(self.analysis);
+        let sizes = Sizes::of(self.analysis.results.iter().map(model));
         let mut curves = Vec::new();
         let mut trunks = BTreeMap::new();
-        for curve in self.train_loss {
+        for curve in self.curves.train_loss {
             let (Some(result), Some(spec)) =
                 (by_id.get(&curve.trial_id), specs.get(&curve.trial_id))
             else {
                 continue;
             };
-            let size = &sizes[&(result.params, result.shape.as_str())];
+            let size = &sizes.size(&model(result));
+            if spec.recipe.train.schedule.decay.depends_on_length() {
+                // It shares nothing, so it is all its own.
+                curves.push(loss_curve(size, CurveKind::Trunk, &curve.points));
+                continue;
+            }
             let fork = spec.steps - spec.cooldown;
             let (trunk, cooldown): (Vec<_>, Vec<_>) =
                 curve.points.iter().partition(|(step, _)| *step <= fork);
@@ -159,21 +184,21 @@ impl Drawing<'_> {
             trunks.into_values().map(|(size, points)| loss_curve(&size, CurveKind::Trunk, &points)),
         );
         curves.retain(|curve| !curve.points.is_empty());
-        let validation = self.val_loss.iter().filter_map(|curve| {
+        let validation = self.curves.val_loss.iter().filter_map(|curve| {
             let result = by_id.get(&curve.trial_id)?;
             let (step, value) = curve.points.iter().find(|(step, _)| *step == result.steps)?;
             Some(Validation {
-                size: sizes[&(result.params, result.shape.as_str())].clone(),
+                size: sizes.size(&model(result)),
                 variant: uniques.iter().position(|unique| *unique == result.unique_examples)?,
                 x: *step as f64,
                 y: *value,
             })
         });
         LossFigure {
-            title: format!("{}: loss during training", self.sweep),
+            title: format!("{}: loss during training", self.sweep.name),
             x_label: "step".into(),
             y_label: "loss, nats".into(),
-            size_heading: "width x depth · parameters".into(),
+            size_heading: sizes.heading(),
             x_scale: Scale::Log,
             y_scale: Scale::Linear,
             variants: uniques
@@ -184,34 +209,52 @@ impl Drawing<'_> {
             validation: validation.collect(),
         }
     }
+}
 
-    /// Data sizes, the largest first: it is drawn with filled markers.
-    fn uniques(&self) -> Vec<u64> {
-        let set: BTreeSet<_> =
-            self.analysis.results.iter().map(|result| result.unique_examples).collect();
-        set.into_iter().rev().collect()
+/// The fit over its own points and on to `end`.
+fn fit_curve(analysis: &Analysis, fit: &Fit, end: f64) -> FitCurve {
+    let frontier = analysis.frontier();
+    let first = frontier.first().map_or(1.0, |point| point.x);
+    let last = frontier.last().map_or(1.0, |point| point.x);
+    let ratio = (end / first).powf(1.0 / f64::from(N_CURVE - 1));
+    let curve = (0..N_CURVE).map(|n| {
+        let x = first * ratio.powf(f64::from(n));
+        let prediction = fit.predict(analysis::point::x(x));
+        CurvePoint { x, y: prediction.value, low: prediction.low, high: prediction.high }
+    });
+    FitCurve {
+        label: formula(fit),
+        band_label: format!("{:.0}% interval", 100.0 * fit.level),
+        curve: curve.collect(),
+        last_measured_x: last,
     }
+}
 
-    fn sizes(&self) -> HashMap<(u64, &str), Size> {
-        let set: BTreeSet<_> = self
-            .analysis
-            .results
-            .iter()
-            .map(|result| (result.params, result.shape.as_str()))
-            .collect();
-        let size = |(rank, (params, shape)): (usize, (u64, &str))| {
-            let label = format!("{shape} · {}", report::si(params as f64));
-            // `x` between numbers is a sign of multiplication in print.
-            let is_spelt_out = shape.chars().all(|c| c.is_ascii_digit() || c == 'x');
-            (rank, if is_spelt_out { label.replacen('x', "×", 1) } else { label })
-        };
-        set.into_iter()
-            .enumerate()
-            .map(|(rank, key)| {
-                let (rank, label) = size((rank, key));
-                (key, Size { label, rank })
-            })
-            .collect()
+/// Data sizes, the largest first: it is drawn with filled markers.
+fn uniques(analysis: &Analysis) -> Vec<u64> {
+    let set: BTreeSet<_> = analysis.results.iter().map(|result| result.unique_examples).collect();
+    set.into_iter().rev().collect()
+}
+
+/// A metric as an axis says it: `few_shot_10_error` is `10-shot error`.
+fn y_label(metric: &str) -> String {
+    match metric {
+        "val_error" => "validation error".into(),
+        "val_loss" => "validation loss, nats".into(),
+        other => match other.split_once("few_shot_") {
+            Some((task, few)) => format!("{task}{}", few.replacen('_', "-shot ", 1)),
+            None => other.to_owned(),
+        }
+        .replace('_', " "),
+    }
+}
+
+/// The same within a title.
+fn short_label(metric: &str) -> String {
+    match metric {
+        "val_error" => "error".into(),
+        "val_loss" => "loss".into(),
+        other => y_label(other),
     }
 }
 
@@ -221,11 +264,15 @@ fn loss_curve(size: &Size, kind: CurveKind, points: &[(u64, f64)]) -> LossCurve 
 }
 
 /// Results that differ in their seed alone as one point each, in order of x.
-fn seed_points(results: &[&TrialResult], x: impl Fn(&TrialResult) -> f64) -> Vec<Point> {
+fn seed_points(
+    analysis: &Analysis,
+    results: &[&TrialResult],
+    x: impl Fn(&TrialResult) -> f64,
+) -> Vec<Point> {
     let mut groups: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for result in results {
         // Positive floats are in the order of their bits.
-        groups.entry(x(result).to_bits()).or_default().extend(result.val_error);
+        groups.entry(x(result).to_bits()).or_default().extend(analysis.value(result));
     }
     let point = |(bits, errors): (u64, Vec<f64>)| Point {
         x: f64::from_bits(bits),
@@ -252,4 +299,21 @@ fn formula(fit: &Fit) -> String {
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
     analysis::law::with_values(fit.law, &values, &["C"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_named_as_papers_name_them() {
+        for (metric, label) in [
+            ("val_error", "validation error"),
+            ("few_shot_10_error", "10-shot error"),
+            ("cifar10_few_shot_5_error", "cifar10 5-shot error"),
+            ("fine_tune_error", "fine tune error"),
+        ] {
+            assert_eq!(y_label(metric), label);
+        }
+    }
 }

@@ -9,10 +9,10 @@ use analysis::warning::{Code, Warning};
 use analysis::{Labels, Point, Selection, check};
 use anyhow::{Context, anyhow};
 use scheduler::Plan;
-use spec::SweepSpec;
+use spec::{SweepSpec, TrialSpec};
 use table::{Missing, Request, Table};
 
-use crate::analyse::{Analysis, Y, column_of, of_axis, short};
+use crate::analyse::{Analysis, Outcome, column_of, of_axis, short};
 use crate::exit::bad_input;
 use crate::stored::StoredSweepArgs;
 
@@ -38,7 +38,10 @@ pub struct InputArgs {
     #[arg(long, value_name = "COLUMN", requires = "csv")]
     pub x: Option<String>,
 
-    /// Column of y, an error or a loss; of a sweep val_error or val_loss
+    /// Column of y, an error or a loss; of a sweep a metric of its evaluations
+    ///
+    /// val_error (the default), val_loss, or what an evaluation on another task measures, as
+    /// few_shot_10_error; the view `evaluation` has them
     #[arg(long, value_name = "COLUMN")]
     pub y: Option<String>,
 
@@ -65,6 +68,10 @@ pub struct InputArgs {
     /// Column of what is resampled together; default every row by itself, of a sweep whole trunks
     #[arg(long, value_name = "COLUMN", requires = "csv")]
     pub cluster: Option<String>,
+
+    /// Only the trials of this variant of a sweep; without this all together
+    #[arg(long, value_name = "NAME", conflicts_with = "csv")]
+    pub variant: Option<String>,
 
     /// Only rows for which this SQL expression of columns holds; of a sweep, of trial_result
     #[arg(long = "where", value_name = "EXPR")]
@@ -139,20 +146,30 @@ impl Curve {
 impl InputArgs {
     /// The trials of a stored sweep that laws of N and D are about: those on its largest set of unique
     /// examples. On a smaller one D is repeats, and a size that memorises is no worse for its size.
-    pub fn of_largest_set(sweep: &SweepSpec, db: &Path, y: &str) -> Self {
-        let largest = sweep.trials.iter().map(|trial| trial.recipe.unique_examples).max();
+    pub fn of_largest_set(
+        sweep: &SweepSpec,
+        db: &Path,
+        y: Option<&str>,
+        variant: Option<&str>,
+    ) -> Self {
+        let is_of_it = |trial: &&TrialSpec| {
+            variant.is_none() || sweep.variants.get(&trial.id()).map(String::as_str) == variant
+        };
+        let trials = sweep.trials.iter().filter(is_of_it);
+        let largest = trials.map(|trial| trial.recipe.unique_examples).max();
         Self {
             sweeps: vec![sweep.name.clone()],
             db: db.to_owned(),
             csv: None,
             x: None,
-            y: Some(y.to_owned()),
+            y: y.map(str::to_owned),
             n: None,
             d: None,
             unique: None,
             steps: None,
             group: Vec::new(),
             cluster: None,
+            variant: variant.map(str::to_owned),
             filter: largest.map(|unique| format!("unique_examples = {unique}")),
             missing: Rows::Refuse,
             duplicates: Repeats::Refuse,
@@ -249,8 +266,15 @@ impl InputArgs {
             let kept = self.matching(&sweep.name, filter).await?;
             results.retain(|result| kept.contains(&result.trial_id.to_string()));
         }
-        let y = self.y.clone().unwrap_or_else(|| Y.to_owned());
-        let analysis = Analysis::new(&results, &Plan::new(&sweep.trials), &y)?;
+        if let Some(variant) = &self.variant {
+            refuse_unknown_variant(&sweep, variant)?;
+            results.retain(|result| result.variant.as_ref() == Some(variant));
+        }
+        let outcome = match &self.y {
+            Some(metric) => Outcome::read(&store, &sweep.name, metric).await?,
+            None => Outcome::main(&store, &sweep.name).await?,
+        };
+        let analysis = Analysis::new(&results, &Plan::new(&sweep.trials, &[]), &outcome);
         let position = |result: &store::TrialResult| -> Xs {
             let mut x = [1.0; MAX_AXES];
             axes.iter().zip(&mut x).for_each(|(axis, x)| *x = of_axis(result, *axis));
@@ -265,7 +289,7 @@ impl InputArgs {
         let n_dropped = analysis.n_dropped + n_all - results.len();
         Ok(Input {
             name: sweep.name,
-            labels: Labels { axes, y, cluster: analysis.unit().to_owned() },
+            labels: Labels { axes, y: outcome.metric, cluster: analysis.unit().to_owned() },
             selection: Selection::Frontier,
             curves: vec![Curve {
                 group: Vec::new(),
@@ -364,6 +388,15 @@ impl Columns<'_> {
             ))),
         }
     }
+}
+
+fn refuse_unknown_variant(sweep: &SweepSpec, variant: &str) -> anyhow::Result<()> {
+    let names = crate::variant::names(sweep);
+    if names.iter().any(|name| name == variant) {
+        return Ok(());
+    }
+    let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(bad_input(anyhow!("sweep `{}` has no variant `{variant}`; it has {has}", sweep.name)))
 }
 
 fn refuse_negative<'a>(

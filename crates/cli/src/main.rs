@@ -13,6 +13,7 @@ mod figure;
 mod git;
 mod input;
 mod journal;
+mod memory;
 mod output;
 mod paths;
 mod progress;
@@ -21,6 +22,7 @@ mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod variant;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use scheduler::{Plan, PlannedSegment, SegmentState, States};
-use spec::{SegmentId, TrainerEvent};
+use spec::{SegmentId, SegmentKind, SegmentSpec, TrainerEvent, TransferMethod};
 
 pub struct Progress<'a> {
     plan: &'a Plan,
@@ -216,19 +216,32 @@ fn template(text: &str) -> ProgressStyle {
 fn weight(segment: &PlannedSegment) -> Weight {
     let spec = &segment.spec;
     let label = format!(
-        "{} {} {}..{}, {} unique, seed {}",
-        spec.recipe.model.shape().name,
-        match spec.kind {
-            spec::SegmentKind::Trunk => "trunk",
-            spec::SegmentKind::Cooldown => "cooldown",
-            spec::SegmentKind::Whole => "whole",
-        },
-        spec.start,
-        spec.end,
+        "{} {}, {} unique, seed {}",
+        spec.recipe.model.shape_name(),
+        stretch(spec),
         spec.recipe.unique_examples,
         spec.recipe.seed
     );
     Weight { seconds: segment.estimated_s(), start: spec.start, steps: spec.steps(), label }
+}
+
+/// `trunk 80..160`, or `few-shot after 160`.
+fn stretch(spec: &SegmentSpec) -> String {
+    let kind = match spec.kind {
+        SegmentKind::Trunk => "trunk",
+        SegmentKind::Cooldown => "cooldown",
+        SegmentKind::Whole => "whole",
+        SegmentKind::Transfer => {
+            let method =
+                spec.transfer.as_ref().map_or("transfer", |transfer| match transfer.method {
+                    TransferMethod::FewShot(_) => "few-shot",
+                    TransferMethod::LinearProbe(_) => "linear probe",
+                    TransferMethod::FineTune(_) => "fine-tuning",
+                });
+            return format!("{method} after {}", spec.start);
+        }
+    };
+    format!("{kind} {}..{}", spec.start, spec.end)
 }
 
 /// One line for the person at the terminal.

@@ -1,20 +1,62 @@
 //! What a sweep ends with: the best error per size and data size, the laws, where the figures are,
 //! and what to do next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use analysis::Fit;
 use report::Column;
-use scheduler::Plan;
-use spec::SweepSpec;
-use store::{Spent, Store, TrialResult, TrialState};
+use scheduler::{Plan, PlannedTrial};
+use spec::{SegmentId, SweepSpec, TrialId};
+use store::{SegmentState, Spent, Store, TrialResult, TrialState};
 
-use crate::analyse::{Analysis, X, Y, describe, geometric_mean, options};
-use crate::draw::Drawing;
+use crate::analyse::{Analysis, Outcome, X, describe, geometric_mean, options};
+use crate::draw::{Curves, Drawing};
 use crate::paths::Workplace;
 use crate::progress::say;
+
+/// What the store holds of a sweep, analysed.
+pub struct Findings {
+    pub all: Vec<TrialResult>,
+    pub main: Analysis,
+    /// By each metric of evaluations on other tasks that is not the main one.
+    pub others: Vec<Analysis>,
+}
+
+impl Findings {
+    /// `y` is the main metric; None: validation error, or loss where nothing is classified.
+    ///
+    /// # Errors
+    /// The store's, or a metric that the sweep has not measured.
+    pub async fn read(
+        store: &Store,
+        sweep: &SweepSpec,
+        plan: &Plan,
+        y: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let all = store.trial_results(&sweep.name).await?;
+        let outcome = match y {
+            Some(metric) => Outcome::read(store, &sweep.name, metric).await?,
+            None => Outcome::main(store, &sweep.name).await?,
+        };
+        let main = Analysis::new(&all, plan, &outcome);
+        let mut others = Vec::new();
+        for metric in store.metrics(&sweep.name).await? {
+            let is_of_a_task = !metric.starts_with("val_") && !metric.starts_with("attention_");
+            if is_of_a_task && metric != main.y() {
+                let outcome = Outcome::read(store, &sweep.name, &metric).await?;
+                others.push(Analysis::new(&all, plan, &outcome));
+            }
+        }
+        Ok(Self { all, main, others })
+    }
+
+    /// The fits of [`Self::others`].
+    pub fn other_fits(&self) -> Vec<Vec<Fit>> {
+        self.others.iter().map(Analysis::fits).collect()
+    }
+}
 
 /// Fits and draws what a sweep has found, unless that is done already, and prints it.
 ///
@@ -26,48 +68,63 @@ pub async fn conclude(
     plan: &Plan,
     workplace: &Workplace,
 ) -> anyhow::Result<()> {
-    let results = store.trial_results(&sweep.name).await?;
-    let analysis = Analysis::new(&results, plan, Y)?;
-    if analysis.results.is_empty() {
+    let findings = Findings::read(store, sweep, plan, None).await?;
+    if findings.main.results.is_empty() {
         say(&format!("{}: no trial has finished yet", sweep.name));
         return Ok(());
     }
-    let fits = analysis.fits();
+    let fits = findings.main.fits();
     let folder = workplace.figures(&sweep.name);
-    if !is_drawn(store, sweep, &analysis, &folder).await? {
-        draw(store, sweep, &analysis, fits.first(), &folder).await?;
-        for fit in &fits {
-            analysis.save(store, &sweep.name, fit, &options()).await?;
+    if !is_drawn(store, sweep, &findings, &folder).await? {
+        let others = findings.other_fits();
+        draw(store, sweep, plan, &findings, (&fits, &others), &folder).await?;
+        let analyses = std::iter::once(&findings.main).chain(&findings.others);
+        for (analysis, fits) in analyses.zip(std::iter::once(&fits).chain(&others)) {
+            for fit in fits {
+                analysis.save(store, &sweep.name, fit, &options()).await?;
+            }
         }
     }
     let spent = store.spent(&sweep.name).await?;
-    print(&sweep.name, &analysis, &fits, &results, &spent, workplace)
+    print(sweep, &findings, &fits, &spent, workplace)
 }
 
 /// Whether the figures are those of the points as they are now: fits are stored after them.
 async fn is_drawn(
     store: &Store,
     sweep: &SweepSpec,
-    analysis: &Analysis,
+    findings: &Findings,
     folder: &Path,
 ) -> anyhow::Result<bool> {
-    let hash = analysis.inputs_hash(&options());
-    let is_stored = store.fits(&sweep.name).await?.iter().any(|fit| fit.record.inputs_hash == hash);
-    Ok(is_stored && folder.join("scaling.png").exists())
+    let stored = store.fits(&sweep.name).await?;
+    let is_there = |analysis: &Analysis, figure: &str| {
+        let hash = analysis.inputs_hash(&options());
+        let is_stored = stored.iter().any(|fit| fit.record.inputs_hash == hash);
+        is_stored && folder.join(format!("{figure}.png")).exists()
+    };
+    let mut others = findings.others.iter().filter(|other| !other.results.is_empty());
+    Ok(is_there(&findings.main, "scaling") && others.all(|other| is_there(other, other.y())))
 }
 
 fn print(
-    sweep: &str,
-    analysis: &Analysis,
+    sweep: &SweepSpec,
+    findings: &Findings,
     fits: &[Fit],
-    results: &[TrialResult],
     spent: &Spent,
     workplace: &Workplace,
 ) -> anyhow::Result<()> {
+    let (analysis, results) = (&findings.main, &findings.all);
     let mut out = std::io::stdout().lock();
     write!(out, "{}", best_per_size(analysis))?;
+    let variants = crate::variant::names(sweep);
+    if !variants.is_empty() {
+        write!(out, "\n{}", best_per_variant(analysis, &variants))?;
+    }
     write_fits(&mut out, analysis, fits)?;
     write_forecast(&mut out, analysis)?;
+    for other in &findings.others {
+        write_best(&mut out, other)?;
+    }
     for note in &analysis.notes {
         writeln!(out, "note: {note}")?;
     }
@@ -82,81 +139,215 @@ fn print(
         report::duration(spent.device_s),
         spent.attempts
     )?;
-    writeln!(out, "figures: {}", workplace.figures(sweep).join("scaling.png").display())?;
-    write_next_steps(&mut out, sweep, workplace)
+    let figures = workplace.figures(&sweep.name);
+    let figure = if variants.is_empty() { "scaling.png" } else { "variants.png" };
+    writeln!(out, "figures: {}", figures.join(figure).display())?;
+    write_next_steps(&mut out, &sweep.name, workplace)
 }
 
-/// Draws the figures of what the store holds of a sweep.
+/// Draws the figures of what the store holds of a sweep, with the first of the fits of the main metric
+/// and of each other one.
 ///
 /// # Errors
 /// The store's, or a file that cannot be written.
 pub async fn draw(
     store: &Store,
     sweep: &SweepSpec,
-    analysis: &Analysis,
-    fit: Option<&Fit>,
+    plan: &Plan,
+    findings: &Findings,
+    (fits, other_fits): (&[Fit], &[Vec<Fit>]),
     folder: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    let others = findings.others.iter().zip(other_fits).map(|(other, fits)| (other, fits.first()));
     let drawing = Drawing {
-        sweep: &sweep.name,
-        analysis,
-        fit,
-        trials: &sweep.trials,
-        train_loss: &store.learning_curves(&sweep.name, "train_loss").await?,
-        val_loss: &store.learning_curves(&sweep.name, "val_loss").await?,
+        sweep,
+        all: &findings.all,
+        analysis: &findings.main,
+        fit: fits.first(),
+        others: &others.collect::<Vec<_>>(),
+        curves: Curves {
+            train_loss: &store.learning_curves(&sweep.name, "train_loss").await?,
+            val_loss: &store.learning_curves(&sweep.name, "val_loss").await?,
+            attention_logit: &store.learning_curves(&sweep.name, "attention_logit_max").await?,
+            attention_entropy: &store.learning_curves(&sweep.name, "attention_entropy").await?,
+        },
+        diverged: &diverged(store, sweep, plan).await?,
     };
     drawing.write(folder)
 }
 
-/// A row per shape and data size: the configuration with the smallest error over its seeds' mean.
-fn best_per_size(analysis: &Analysis) -> String {
-    let mut places: BTreeMap<(u64, &str, u64), BTreeMap<u64, Vec<&TrialResult>>> = BTreeMap::new();
-    for result in &analysis.results {
-        let place = (result.params, result.shape.as_str(), result.unique_examples);
-        places.entry(place).or_default().entry(result.steps).or_default().push(result);
+/// The step at which each diverged trial did so.
+async fn diverged(
+    store: &Store,
+    sweep: &SweepSpec,
+    plan: &Plan,
+) -> anyhow::Result<HashMap<TrialId, u64>> {
+    let mut steps: HashMap<SegmentId, u64> = HashMap::new();
+    for status in store.segment_states(&sweep.name).await? {
+        if let SegmentState::Diverged { step } = status.state {
+            steps.insert(status.segment_id, step);
+        }
     }
-    let rows: Vec<Vec<String>> =
-        places.into_iter().filter_map(|(place, lengths)| best_row(place, lengths)).collect();
-    let columns = [
-        Column::left("shape"),
-        Column::right("params"),
-        Column::right("unique examples"),
-        Column::right("best error"),
+    let of_trial = |trial: &PlannedTrial| {
+        let step = trial.chain.iter().find_map(|segment| steps.get(segment))?;
+        Some((trial.id, *step))
+    };
+    Ok(plan.trials.iter().filter_map(of_trial).collect())
+}
+
+/// Trials that differ in their seeds alone, and the mean of what they measured.
+struct Best<'a> {
+    trials: Vec<&'a TrialResult>,
+    value: f64,
+}
+
+impl Best<'_> {
+    fn cells(&self) -> Vec<String> {
+        let first = self.trials[0];
+        let losses: Vec<_> = self.trials.iter().filter_map(|trial| trial.val_loss).collect();
+        vec![
+            report::error(self.value),
+            report::error(geometric_mean(&losses)),
+            self.trials.len().to_string(),
+            first.steps.to_string(),
+            report::scientific(first.train_flops),
+            first.learning_rate.to_string(),
+        ]
+    }
+}
+
+/// The trials with the smallest mean of each group of an analysis, in order of the groups.
+fn best_by<'a, K: Ord>(
+    analysis: &'a Analysis,
+    group: impl Fn(&'a TrialResult) -> K,
+) -> BTreeMap<K, Best<'a>> {
+    let mut configurations: BTreeMap<u64, (K, Vec<&TrialResult>)> = BTreeMap::new();
+    for (result, point) in analysis.results.iter().zip(&analysis.points) {
+        let of_it = || (group(result), Vec::new());
+        configurations.entry(point.configuration).or_insert_with(of_it).1.push(result);
+    }
+    let mut best: BTreeMap<K, Best> = BTreeMap::new();
+    for (key, trials) in configurations.into_values() {
+        let values: Vec<_> = trials.iter().filter_map(|trial| analysis.value(trial)).collect();
+        let value = geometric_mean(&values);
+        if best.get(&key).is_none_or(|known| value < known.value) {
+            best.insert(key, Best { trials, value });
+        }
+    }
+    best
+}
+
+fn columns(named: impl IntoIterator<Item = Column>, y: &str) -> Vec<Column> {
+    let measured = [
+        Column::right(y),
         Column::right("loss"),
         Column::right("seeds"),
         Column::right("steps"),
         Column::right("FLOPs"),
         Column::right("learning rate"),
     ];
-    report::table(&columns, &rows)
+    named.into_iter().chain(measured).collect()
 }
 
-fn best_row(
-    (params, shape, unique): (u64, &str, u64),
-    lengths: BTreeMap<u64, Vec<&TrialResult>>,
-) -> Option<Vec<String>> {
-    let mean = |trials: &[&TrialResult], value: fn(&TrialResult) -> Option<f64>| {
-        geometric_mean(&trials.iter().filter_map(|trial| value(trial)).collect::<Vec<_>>())
+/// A row per variant, shape and data size: the configuration with the smallest error over its seeds'
+/// mean.
+fn best_per_size(analysis: &Analysis) -> String {
+    let results = &analysis.results;
+    let has_variants = results.iter().any(|result| result.variant.is_some());
+    let has_families = results.iter().any(|result| result.family != results[0].family);
+    let best = best_by(analysis, |result| {
+        (
+            result.variant.as_deref(),
+            result.params,
+            &result.family,
+            &result.shape,
+            result.unique_examples,
+        )
+    });
+    let row = |((variant, params, family, shape, unique), best): (_, Best)| -> Vec<String> {
+        let variant: Option<&str> = variant;
+        let family: &String = family;
+        let shape: &String = shape;
+        let named = [
+            has_variants.then(|| variant.unwrap_or_default().to_owned()),
+            has_families.then(|| family.clone()),
+            Some(shape.clone()),
+            Some(report::si(params as f64)),
+            Some(report::si(unique as f64)),
+        ];
+        named.into_iter().flatten().chain(best.cells()).collect()
     };
-    let error = |trials: &[&TrialResult]| mean(trials, |trial| trial.val_error);
-    let (steps, trials) = lengths.into_iter().min_by(|a, b| error(&a.1).total_cmp(&error(&b.1)))?;
-    Some(vec![
-        shape.to_owned(),
-        report::si(params as f64),
-        report::si(unique as f64),
-        report::error(error(&trials)),
-        report::error(mean(&trials, |trial| trial.val_loss)),
-        trials.len().to_string(),
-        steps.to_string(),
-        report::scientific(trials[0].train_flops),
-        trials[0].learning_rate.to_string(),
-    ])
+    let rows: Vec<_> = best.into_iter().map(row).collect();
+    let named = [
+        has_variants.then(|| Column::left("variant")),
+        has_families.then(|| Column::left("family")),
+        Some(Column::left("shape")),
+        Some(Column::right("params")),
+        Some(Column::right("unique examples")),
+    ];
+    report::table(&columns(named.into_iter().flatten(), &heading(analysis)), &rows)
+}
+
+/// A row per variant, in the order of the sweep's file.
+fn best_per_variant(analysis: &Analysis, variants: &[String]) -> String {
+    let best = best_by(analysis, |result| result.variant.as_deref());
+    let row = |name: &String| {
+        let best = best.get(&Some(name.as_str()))?;
+        let first = best.trials[0];
+        let named = [
+            name.clone(),
+            first.shape.clone(),
+            report::si(first.params as f64),
+            report::si(first.unique_examples as f64),
+        ];
+        Some(named.into_iter().chain(best.cells()).collect())
+    };
+    let rows: Vec<Vec<String>> = variants.iter().filter_map(row).collect();
+    let named = [
+        Column::left("best of variant"),
+        Column::left("shape"),
+        Column::right("params"),
+        Column::right("unique examples"),
+    ];
+    report::table(&columns(named, &heading(analysis)), &rows)
+}
+
+fn heading(analysis: &Analysis) -> String {
+    format!("best {}", name(analysis))
+}
+
+/// What is measured, in a word.
+fn name(analysis: &Analysis) -> &str {
+    match analysis.y() {
+        "val_error" => "error",
+        "val_loss" => "loss",
+        other => other,
+    }
+}
+
+/// One line of what an evaluation on another task found.
+fn write_best(out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<()> {
+    if let Some(best) = best_by(analysis, |_| ()).remove(&()) {
+        let first = best.trials[0];
+        let variant = first.variant.as_ref().map_or(String::new(), |name| format!("{name} "));
+        writeln!(
+            out,
+            "{}: best {} by {variant}{} at {} training FLOPs, of {} trials",
+            analysis.y(),
+            report::error(best.value),
+            first.shape,
+            report::scientific(first.train_flops),
+            analysis.results.len()
+        )?;
+    }
+    Ok(())
 }
 
 fn write_fits(out: &mut impl Write, analysis: &Analysis, fits: &[Fit]) -> anyhow::Result<()> {
     writeln!(
         out,
-        "\nfrontier of error against training FLOPs: {} points",
+        "\nfrontier of {} against training FLOPs: {} points",
+        name(analysis),
         analysis.frontier().len()
     )?;
     if fits.is_empty() {
@@ -192,8 +383,9 @@ fn write_forecast(out: &mut impl Write, analysis: &Analysis) -> anyhow::Result<(
     let said = forecast.predict(x);
     writeln!(
         out,
-        "at ten times the compute, {} FLOPs: error {} [{}, {}] by the default estimator",
+        "at ten times the compute, {} FLOPs: {} {} [{}, {}] by the default estimator",
         report::scientific(x),
+        name(analysis),
         report::error(said.value),
         report::error(said.low),
         report::error(said.high)

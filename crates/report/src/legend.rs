@@ -4,7 +4,7 @@
 use plotters::style::RGBColor;
 
 use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, shortened, text_width, wrap};
-use crate::mark::Marker;
+use crate::mark::{Cross, Marker};
 use crate::style::{INK, LEADING, LEGEND_SIZE, SOFT_INK, Stroke};
 
 const KEY_WIDTH: f64 = 28.0;
@@ -19,6 +19,7 @@ const ROW_GAP: f64 = 20.0;
 pub(crate) enum Glyph {
     Line(Stroke),
     Marker(Marker),
+    Cross(Cross),
     /// Colour and opacity.
     Band(RGBColor, f64),
 }
@@ -148,6 +149,7 @@ impl Glyph {
         match self {
             Self::Line(stroke) => canvas.line(&[at, (right, at.1)], *stroke),
             Self::Marker(marker) => marker.draw(canvas, (at.0 + 0.5 * KEY_WIDTH, at.1)),
+            Self::Cross(cross) => cross.draw(canvas, (at.0 + 0.5 * KEY_WIDTH, at.1)),
             Self::Band(colour, opacity) => {
                 let (top, bottom) = (at.1 - half, at.1 + half);
                 let corners = [(at.0, top), (right, top), (right, bottom), (at.0, bottom)];

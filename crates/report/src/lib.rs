@@ -7,6 +7,7 @@
 //! Text in a figure may hold `^{..}`, drawn raised, and `_{..}`, drawn lowered: `10^{9}`, `N_{opt}`.
 //! What Liberation Sans has no letter for, such as the sign of proportionality, is an empty box.
 
+mod attention;
 mod axis;
 mod backtest;
 mod canvas;
@@ -17,6 +18,7 @@ mod fit;
 mod forest;
 mod frame;
 mod isoflop;
+mod learning_rate;
 mod legend;
 mod loss_curves;
 mod mark;
@@ -27,7 +29,9 @@ mod png;
 mod scaling;
 mod style;
 mod table;
+mod variants;
 
+pub use attention::{AttentionFigure, Course};
 pub use axis::Scale;
 pub use backtest::{BacktestFigure, BacktestPanel, EstimatorCurve};
 pub use contour::{ContourFigure, ContourTrial, NamedLine, Surface};
@@ -36,6 +40,7 @@ pub use data_size::{DataSizeFigure, SizeLine};
 pub use fit::{FitFigure, FitGroup, FitPoint, Floor, Prediction, Target};
 pub use forest::{ForestFigure, ForestRow, Reference};
 pub use isoflop::{IsoFlopFigure, Minimum, Valley};
+pub use learning_rate::{RateCurve, RateFigure};
 pub use loss_curves::{CurveKind, LossCurve, LossFigure, Validation};
 pub use mark::{Point, Size};
 pub use number::{duration, error, power_of_ten, scientific, si};
@@ -43,6 +48,7 @@ pub use optimum::{Approach, OptimumFigure, OptimumPanel};
 pub use png::{PngError, png};
 pub use scaling::{ScalingFigure, Series};
 pub use table::{Align, Column, table};
+pub use variants::{VariantCurve, VariantsFigure};
 
 /// Why there is no figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,9 @@ use plotters::style::RGBColor;
 
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
-use crate::style::{INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, category_colour, size_colour};
+use crate::style::{
+    INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, category_colour, pale, size_colour,
+};
 
 /// A model size: it decides colour and marker, which are the same in every figure.
 #[derive(Clone, Debug)]
@@ -145,6 +147,11 @@ impl Marker {
         Self { radius: 0.75 * self.radius, ..self }
     }
 
+    /// For what lies behind.
+    pub(crate) fn pale(self) -> Self {
+        Self { colour: pale(self.colour), ..self }
+    }
+
     /// Marker with the bar of its spread behind it.
     pub(crate) fn draw_point(self, canvas: &mut Canvas, frame: &Frame, point: &Point) {
         if point.n > 1 && frame.shows(point.x, point.low) && frame.shows(point.x, point.high) {
@@ -178,6 +185,24 @@ impl Marker {
         match self.shape % 8 {
             0 => canvas.disc(at, self.radius, fill, outline),
             shape => canvas.outlined(&outline_of(shape, at, self.radius), fill, outline),
+        }
+    }
+}
+
+/// Where a trial ended without a result.
+#[derive(Clone, Copy)]
+pub(crate) struct Cross {
+    pub(crate) colour: RGBColor,
+}
+
+impl Cross {
+    /// With paper around it, so that it stands out from what it lies on.
+    pub(crate) fn draw(self, canvas: &mut Canvas, at: Spot) {
+        let reach = 0.95 * MARKER_RADIUS;
+        for stroke in [Stroke::solid(PAPER, 4.5), Stroke::solid(self.colour, 2.0)] {
+            for rise in [-reach, reach] {
+                canvas.line(&[(at.0 - reach, at.1 - rise), (at.0 + reach, at.1 + rise)], stroke);
+            }
         }
     }
 }

@@ -65,6 +65,20 @@ pub(crate) fn category_colour(index: usize) -> RGBColor {
     CATEGORIES[index % CATEGORIES.len()]
 }
 
+/// Dashes that tell kinds apart that share a colour.
+pub(crate) fn category_dash(index: usize) -> Dash {
+    variant_dash(index / CATEGORIES.len())
+}
+
+/// Mixed with paper: for what lies behind.
+pub(crate) fn pale(colour: RGBColor) -> RGBColor {
+    const SHARE: f64 = 0.38;
+    let mix = |ink: u8, paper: u8| {
+        (f64::from(paper) + SHARE * (f64::from(ink) - f64::from(paper))).round() as u8
+    };
+    RGBColor(mix(colour.0, PAPER.0), mix(colour.1, PAPER.1), mix(colour.2, PAPER.2))
+}
+
 /// Dark enough to be read in small letters.
 pub(crate) fn for_text(colour: RGBColor) -> RGBColor {
     let darker = |channel: u8| (0.75 * f64::from(channel)).round() as u8;

@@ -1,8 +1,9 @@
-//! Trials to a forest of segments: trials that differ only in length share their trunk.
+//! Trials to a forest of segments: trials that differ only in length share their trunk, and what a
+//! trial is evaluated on besides hangs below its last segment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TrialId, TrialSpec};
+use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TransferSpec, TrialId, TrialSpec};
 
 /// The forest, parents before children.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,21 +18,25 @@ pub struct PlannedTrial {
     pub spec: TrialSpec,
     /// The segments that make the trial, from initialisation to its end.
     pub chain: Vec<SegmentId>,
+    /// Evaluations of the trial's last checkpoint on other tasks, in the sweep's order. No part of
+    /// the trial: neither its length nor its cost knows them.
+    pub evaluations: Vec<SegmentId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSegment {
     pub id: SegmentId,
     pub spec: SegmentSpec,
-    /// Trials whose chain has this segment.
+    /// Trials whose chain or evaluations have this segment.
     pub n_trials: usize,
     /// Estimated seconds from the start of this segment to the end of its longest descendant.
     pub remaining_s: f64,
 }
 
 impl Plan {
-    /// Plans every trial. The order of `trials` is kept, and decides that of equal segments.
-    pub fn new(trials: &[TrialSpec]) -> Self {
+    /// Plans every trial and every evaluation of it. The order of `trials` is kept, and decides that
+    /// of equal segments.
+    pub fn new(trials: &[TrialSpec], transfers: &[TransferSpec]) -> Self {
         let mut by_recipe: BTreeMap<Id, Vec<&TrialSpec>> = BTreeMap::new();
         for trial in trials {
             by_recipe.entry(Id::of(&trial.recipe)).or_default().push(trial);
@@ -43,9 +48,11 @@ impl Plan {
         }
         let planned = |trial: &TrialSpec| {
             let id = trial.id();
-            PlannedTrial { id, spec: trial.clone(), chain: chains[&id].clone() }
+            let (chain, evaluations) = (chains[&id].clone(), Vec::new());
+            PlannedTrial { id, spec: trial.clone(), chain, evaluations }
         };
         let mut plan = Self { trials: trials.iter().map(planned).collect(), segments };
+        plan.add_evaluations(transfers);
         plan.count_trials();
         plan.add_up_remaining();
         plan
@@ -56,15 +63,41 @@ impl Plan {
         self.trials.iter().map(|trial| trial.spec.train_flops()).sum()
     }
 
-    /// FLOPs of training every segment once.
+    /// FLOPs of training every segment once, without evaluations.
     pub fn train_flops(&self) -> f64 {
-        self.segments.iter().map(|segment| segment.spec.train_flops()).sum()
+        let training = self.segments.iter().filter(|segment| !segment.is_evaluation());
+        training.map(|segment| segment.spec.train_flops()).sum()
+    }
+
+    /// FLOPs of all evaluations on other tasks.
+    pub fn evaluation_flops(&self) -> f64 {
+        self.evaluations().map(|segment| segment.spec.train_flops()).sum()
+    }
+
+    /// The segments that evaluate a trial on another task.
+    pub fn evaluations(&self) -> impl Iterator<Item = &PlannedSegment> {
+        self.segments.iter().filter(|segment| segment.is_evaluation())
+    }
+
+    /// A segment below each trial's last one for each task.
+    fn add_evaluations(&mut self, transfers: &[TransferSpec]) {
+        let mut known = HashSet::new();
+        for trial in &mut self.trials {
+            for transfer in transfers {
+                let segment = evaluation(trial, transfer);
+                trial.evaluations.push(segment.id);
+                if known.insert(segment.id) {
+                    self.segments.push(segment);
+                }
+            }
+        }
     }
 
     fn count_trials(&mut self) {
         let mut counts: HashMap<SegmentId, usize> = HashMap::new();
-        for id in self.trials.iter().flat_map(|trial| &trial.chain) {
-            *counts.entry(*id).or_default() += 1;
+        let segments = |trial: &PlannedTrial| [trial.chain.clone(), trial.evaluations.clone()];
+        for id in self.trials.iter().flat_map(segments).flatten() {
+            *counts.entry(id).or_default() += 1;
         }
         for segment in &mut self.segments {
             segment.n_trials = counts.get(&segment.id).copied().unwrap_or(0);
@@ -86,6 +119,14 @@ impl Plan {
 }
 
 impl PlannedSegment {
+    /// Whether it evaluates a trial on another task instead of training one.
+    pub const fn is_evaluation(&self) -> bool {
+        match self.spec.kind {
+            SegmentKind::Transfer => true,
+            SegmentKind::Trunk | SegmentKind::Cooldown | SegmentKind::Whole => false,
+        }
+    }
+
     /// A guess at the seconds of this segment on one CPU core, to weigh it against others.
     pub fn estimated_s(&self) -> f64 {
         estimated_s(&self.spec)
@@ -98,11 +139,19 @@ impl PlannedSegment {
 fn estimated_s(segment: &SegmentSpec) -> f64 {
     const STEP_OVERHEAD_S: f64 = 5e-4;
     const FLOPS_PER_S: f64 = 4e10;
+    segment.steps() as f64 * STEP_OVERHEAD_S
+        + (segment.train_flops() + validation_flops(segment)) / FLOPS_PER_S
+}
+
+/// Of the evaluations on the trial's own validation set, at the end and on the way. A transfer has
+/// none: its own examples are among its FLOPs.
+fn validation_flops(segment: &SegmentSpec) -> f64 {
+    if segment.transfer.is_some() {
+        return 0.0;
+    }
     let evaluations = 1 + segment.recipe.eval.every.map_or(0, |every| segment.steps() / every);
     let evaluated = (evaluations * segment.recipe.eval.examples) as f64;
-    let evaluation_flops = evaluated * segment.recipe.model.forward_flops() as f64;
-    segment.steps() as f64 * STEP_OVERHEAD_S
-        + (segment.train_flops() + evaluation_flops) / FLOPS_PER_S
+    evaluated * segment.recipe.model.forward_flops() as f64
 }
 
 /// Plans trials of one recipe, which differ only in length.
@@ -148,8 +197,7 @@ fn plan_trunk(trials: &[&TrialSpec], segments: &mut Vec<PlannedSegment>) -> Vec<
 /// A trial's pieces of the trunk, and the segment of its own that follows them, if any.
 fn leaf(trial: &TrialSpec, trunk: &[(u64, SegmentId)]) -> (Vec<SegmentId>, Option<PlannedSegment>) {
     if trial.recipe.train.schedule.decay.depends_on_length() {
-        let whole = planned(&trial.recipe, SegmentKind::Whole, None, 0, trial.steps);
-        return (Vec::new(), Some(whole));
+        return (Vec::new(), Some(whole(trial)));
     }
     let fork = trial.steps - trial.cooldown;
     let chain: Vec<_> =
@@ -167,14 +215,40 @@ fn planned(
     start: u64,
     end: u64,
 ) -> PlannedSegment {
-    let spec = SegmentSpec { parent, recipe: recipe.clone(), kind, start, end };
+    let recipe = recipe.clone();
+    of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None })
+}
+
+/// A trial in one piece, with the cooldown that ends it.
+fn whole(trial: &TrialSpec) -> PlannedSegment {
+    let TrialSpec { recipe, steps, cooldown } = trial.clone();
+    let kind = SegmentKind::Whole;
+    let (parent, start, end) = (None, 0, steps);
+    of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown, transfer: None })
+}
+
+/// An evaluation counts its steps on from the trial's.
+fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec) -> PlannedSegment {
+    let start = trial.spec.steps;
+    of_spec(SegmentSpec {
+        parent: trial.chain.last().copied(),
+        recipe: trial.spec.recipe.clone(),
+        kind: SegmentKind::Transfer,
+        start,
+        end: start + transfer.steps(),
+        cooldown: 0,
+        transfer: Some(transfer.clone()),
+    })
+}
+
+fn of_spec(spec: SegmentSpec) -> PlannedSegment {
     PlannedSegment { id: spec.id(), spec, n_trials: 0, remaining_s: 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use test_support::trial;
+    use test_support::{few_shot, fine_tune, trial};
 
     use super::*;
 
@@ -182,7 +256,7 @@ mod tests {
     fn six_doubling_lengths_with_a_fifth_of_cooldown_cost_the_arithmetic_limit() {
         let lengths = [1000, 2000, 4000, 8000, 16000, 32000];
         let trials: Vec<_> = lengths.map(|steps| trial(0, steps, steps / 5)).into();
-        let plan = Plan::new(&trials);
+        let plan = Plan::new(&trials, &[]);
         assert_eq!(plan.segments.len(), 12);
         // The longest trial whole, and the others' cooldowns: (32 + 0.2 x 31) / 63.
         let ratio = plan.train_flops() / plan.train_flops_separate();
@@ -195,15 +269,15 @@ mod tests {
         for trial in &mut trials {
             trial.recipe.train.schedule.decay = spec::Decay::Cosine;
         }
-        let plan = Plan::new(&trials);
+        let plan = Plan::new(&trials, &[]);
         assert!(plan.segments.iter().all(|segment| segment.spec.kind == SegmentKind::Whole));
         assert_eq!(plan.train_flops(), plan.train_flops_separate());
     }
 
     #[test]
     fn a_longer_sweep_begins_with_the_segments_of_the_shorter() {
-        let short = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400)]);
-        let long = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400), trial(0, 4000, 800)]);
+        let short = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400)], &[]);
+        let long = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400), trial(0, 4000, 800)], &[]);
         for segment in &short.segments {
             assert!(long.segments.iter().any(|other| other.id == segment.id));
         }
@@ -211,9 +285,38 @@ mod tests {
 
     #[test]
     fn trials_without_cooldown_end_on_the_trunk() {
-        let plan = Plan::new(&[trial(0, 100, 0), trial(0, 300, 0)]);
+        let plan = Plan::new(&[trial(0, 100, 0), trial(0, 300, 0)], &[]);
         assert_eq!(plan.segments.len(), 2);
         assert_eq!(plan.trials[1].chain, [plan.segments[0].id, plan.segments[1].id]);
+    }
+
+    #[test]
+    fn a_whole_trial_keeps_its_cooldown() {
+        let mut trials = vec![trial(0, 100, 20), trial(0, 100, 0)];
+        for trial in &mut trials {
+            trial.recipe.train.schedule.decay = spec::Decay::Linear;
+        }
+        let plan = Plan::new(&trials, &[]);
+        assert_eq!(plan.segments.iter().map(|s| s.spec.cooldown).collect::<Vec<_>>(), [20, 0]);
+    }
+
+    #[test]
+    fn evaluations_hang_below_each_trial_and_change_none() {
+        let trials = [trial(0, 100, 20), trial(0, 200, 40)];
+        let (plain, plan) =
+            (Plan::new(&trials, &[]), Plan::new(&trials, &[few_shot(&[5]), fine_tune(30)]));
+        assert_eq!(plan.segments.len(), plain.segments.len() + 4);
+        assert_eq!(plan.train_flops(), plain.train_flops());
+        assert_eq!(plan.train_flops_separate(), plain.train_flops_separate());
+        assert_eq!((plan.evaluations().count(), plain.evaluation_flops()), (4, 0.0));
+        let expected = 2.0
+            * (few_shot(&[5]).flops(&trials[0].recipe.model)
+                + fine_tune(30).flops(&trials[0].recipe.model));
+        assert_eq!(plan.evaluation_flops(), expected);
+        for (trial, before) in plan.trials.iter().zip(&plain.trials) {
+            assert_eq!((&trial.id, &trial.chain), (&before.id, &before.chain));
+            assert_eq!(trial.evaluations.len(), 2);
+        }
     }
 
     #[test]
@@ -223,7 +326,7 @@ mod tests {
             trials.extend((1..=10).map(|length| trial(seed, length * 1000, length * 200)));
         }
         let start = std::time::Instant::now();
-        let plan = Plan::new(&trials);
+        let plan = Plan::new(&trials, &[]);
         println!("10,000 trials planned in {:.3} s", start.elapsed().as_secs_f64());
         assert_eq!((plan.trials.len(), plan.segments.len()), (10_000, 20_000));
     }
@@ -233,13 +336,15 @@ mod tests {
         fn every_chain_covers_its_trial_exactly_once(
             lengths in proptest::collection::vec((1_u64..400, 0_u64..100), 1..12),
             seeds in 1_u64..3,
+            n_transfers in 0_usize..3,
         ) {
+            let transfers = [few_shot(&[1, 5]), fine_tune(20)];
             let mut trials = Vec::new();
             for seed in 0..seeds {
                 trials.extend(lengths.iter().map(|&(trunk, cooldown)| trial(seed, trunk + cooldown, cooldown)));
             }
             trials.dedup();
-            let plan = Plan::new(&trials);
+            let plan = Plan::new(&trials, &transfers[..n_transfers]);
             let by_id: HashMap<_, _> = plan.segments.iter().map(|segment| (segment.id, &segment.spec)).collect();
             prop_assert_eq!(by_id.len(), plan.segments.len(), "no segment twice");
             for trial in &plan.trials {
@@ -251,6 +356,13 @@ mod tests {
                     (at, parent) = (by_id[id].end, Some(*id));
                 }
                 prop_assert_eq!(at, trial.spec.steps);
+                prop_assert_eq!(trial.evaluations.len(), n_transfers);
+                for (id, transfer) in trial.evaluations.iter().zip(&transfers) {
+                    let evaluation = by_id[id];
+                    prop_assert_eq!(evaluation.parent, parent);
+                    prop_assert_eq!((evaluation.start, evaluation.steps()), (at, transfer.steps()));
+                    prop_assert_eq!(&evaluation.recipe, &trial.spec.recipe);
+                }
             }
             prop_assert!(plan.train_flops() <= plan.train_flops_separate());
         }

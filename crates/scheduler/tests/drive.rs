@@ -8,7 +8,7 @@ use scheduler::{
     Journal, LocalEngine, Plan, PlannedSegment, SegmentState, Slot, States, Stop, drive,
 };
 use spec::{FORMAT, Order, Ready, SegmentId, TrainerEvent};
-use test_support::{program, trial};
+use test_support::{few_shot, program, trial};
 use tokio::sync::watch;
 
 /// A journal in memory that counts what it is told.
@@ -91,7 +91,7 @@ async fn every_segment_finishes_once_though_trainers_crash() {
     let trials: Vec<_> = (0..4)
         .flat_map(|seed| [100, 200, 400].map(|steps| trial(seed, steps, steps / 5)))
         .collect();
-    let plan = Plan::new(&trials);
+    let plan = Plan::new(&trials, &[few_shot(&[5])]);
 
     // The engine starts its trainers with the environment of this process; `env` sets it for them.
     let script = folder.path().join("crashing-trainer");
@@ -122,7 +122,7 @@ async fn every_segment_finishes_once_though_trainers_crash() {
 async fn no_op_segments_pass_and_their_rate_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let trials: Vec<_> = (0..500).map(|seed| trial(seed, 10, 0)).collect();
-    let plan = Plan::new(&trials);
+    let plan = Plan::new(&trials, &[]);
     let mut engine =
         LocalEngine::new(program("fake-trainer"), folder.path().join("logs"), slots(2));
     let mut journal = Memory::new(folder.path());
@@ -136,7 +136,7 @@ async fn no_op_segments_pass_and_their_rate_is_printed() {
 #[tokio::test]
 async fn a_missing_trainer_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan::new(&[trial(0, 10, 0)]);
+    let plan = Plan::new(&[trial(0, 10, 0)], &[]);
     let mut engine =
         LocalEngine::new(folder.path().join("no-such"), folder.path().join("logs"), slots(1));
     let mut journal = Memory::new(folder.path());

@@ -35,7 +35,7 @@ pub use open::{OpenError, Store};
 pub use provenance::Provenance;
 pub use query::{QueryError, QueryResult, Value, query};
 pub use record::Report;
-pub use result::{LearningCurve, Spent, TrialResult, TrialState};
+pub use result::{EvaluationCounts, LearningCurve, Spent, TrialResult, TrialState};
 pub use segment::{Checkpoint, SegmentState, SegmentStatus};
 pub use sweep::{StoredSweep, SweepRecord};
 pub use trial::PlannedTrial;

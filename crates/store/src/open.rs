@@ -18,7 +18,10 @@ use crate::error::Result;
 const APPLICATION_ID: i64 = 0x6973_6f66;
 
 /// The step at index n brings a store from `user_version` n to n + 1. Steps are added, never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_store.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_store.sql"),
+    include_str!("../migrations/0002_evaluations.sql"),
+];
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -136,6 +139,23 @@ impl Store {
 
     async fn migrate(&self, version: usize) -> std::result::Result<(), sqlx::Error> {
         sqlx::query("pragma journal_mode = wal").fetch_all(&self.pool).await?;
+        if version == MIGRATIONS.len() {
+            return Ok(());
+        }
+        // A step that makes a table anew drops the old one, to which others refer. The pool has one
+        // connection, so this holds for the steps, and ends with them.
+        self.execute("pragma foreign_keys = off").await?;
+        let migrated = self.migrate_from(version).await;
+        self.execute("pragma foreign_keys = on").await?;
+        migrated
+    }
+
+    async fn execute(&self, sql: &'static str) -> std::result::Result<(), sqlx::Error> {
+        sqlx::query(sql).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn migrate_from(&self, version: usize) -> std::result::Result<(), sqlx::Error> {
         for (done, step) in MIGRATIONS.iter().enumerate().skip(version) {
             let mut tx = self.pool.begin_with("begin immediate").await?;
             sqlx::raw_sql(*step).execute(&mut *tx).await?;
@@ -245,6 +265,64 @@ mod tests {
         let refused = Store::open_read_only(&path).await.unwrap_err();
         assert!(matches!(refused, OpenError::NotAStore(_)), "{refused}");
         Store::open(&path).await.unwrap();
+    }
+
+    /// A store as the version with the first step alone left it, with a trained and fitted sweep.
+    async fn store_of_version_1(path: &Path) {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(MIGRATIONS[0]).execute(&pool).await.unwrap();
+        let data = format!(
+            "pragma application_id = {APPLICATION_ID}; pragma user_version = 1;
+             insert into sweep values ('old', 1, 1, 'name = \"old\"', '{{}}');
+             insert into trial values
+                 ('{t}', 'vit', '8x1', 10, 64, 800, 100, 1e9, 1e-3, 0, '{{}}');
+             insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
+                                  state, attempt, chain_device_s, spec) values
+                 ('{a}', null, 'trunk', 0, 80, 8e8, 'finished', 1, 2.0, '{{}}'),
+                 ('{b}', '{a}', 'cooldown', 80, 100, 2e8, 'finished', 1, 3.0, '{{}}');
+             insert into sweep_trial values ('old', '{t}', 0, '{b}');
+             insert into trial_segment values ('old', '{t}', 0, '{a}'), ('old', '{t}', 1, '{b}');
+             insert into attempt (segment_id, attempt, outcome, device, device_name, threads, pid,
+                                  started_at, train_flops, device_s) values
+                 ('{a}', 1, 'finished', 'cpu', '', 1, 1, 1, 8e8, 2.0),
+                 ('{b}', 1, 'finished', 'cpu', '', 1, 1, 1, 2e8, 1.0);
+             insert into measurement values
+                 ('{b}', 'val_loss', 100, 0.5), ('{b}', 'val_error', 100, 0.25),
+                 ('{b}', 'train_loss', 100, 0.4);
+             insert into fit values (1, 'old', 'm2', 'x', 'y', 'h', 1, '{{}}');",
+            t = "0".repeat(32),
+            a = "a".repeat(32),
+            b = "b".repeat(32),
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(data)).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_older_store_keeps_all_it_has_and_takes_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        store_of_version_1(&path).await;
+        let refused = Store::open_read_only(&path).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Older { found: 1, known: 2, .. }), "{refused}");
+        let store = Store::open(&path).await.unwrap();
+        let row = store.trial_results("old").await.unwrap().remove(0);
+        assert_eq!((row.val_loss, row.val_error, row.device_s), (Some(0.5), Some(0.25), Some(3.0)));
+        assert_eq!((row.state, row.variant), (crate::TrialState::Finished, None));
+        assert_eq!(store.metrics("old").await.unwrap(), ["val_error", "val_loss"]);
+        let spent = store.spent("old").await.unwrap();
+        assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (2, 1e9, 3.0));
+        assert_eq!(store.learning_curves("old", "train_loss").await.unwrap().len(), 1);
+        assert_eq!(store.fits("old").await.unwrap().len(), 1);
+        let broken = sqlx::query("pragma foreign_key_check").fetch_all(&store.pool).await.unwrap();
+        assert!(broken.is_empty());
+        // And what refers to a segment is held to it again.
+        let orphan = "insert into measurement values ('none', 'val_loss', 1, 0.5)";
+        assert!(sqlx::query(orphan).execute(&store.pool).await.is_err());
+        let plan = crate::testing::with_evaluation(0);
+        let sweep = crate::testing::sweep("new");
+        store.save_sweep(&sweep, &plan.trials, &plan.segments, 2.0).await.unwrap();
     }
 
     #[tokio::test]

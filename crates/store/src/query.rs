@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(test.value("select count(*) from trial").await, Value::Integer(2));
         assert_eq!(
             test.value("select user_version from pragma_user_version").await,
-            Value::Integer(1)
+            Value::Integer(2)
         );
     }
 

@@ -1,4 +1,7 @@
-//! Views `trial_result`, `learning_curve` and `sweep_spent`: what a sweep found and what it cost.
+//! Views `trial_result`, `evaluation`, `learning_curve` and `sweep_spent`: what a sweep found and what
+//! it cost.
+
+use std::collections::HashMap;
 
 use spec::TrialId;
 use sqlx::Row;
@@ -33,6 +36,16 @@ pub struct TrialResult {
     pub val_error: Option<f64>,
     /// Seconds on the device that the trial would have taken alone; of a finished or diverged one.
     pub device_s: Option<f64>,
+    /// In a sweep that has variants.
+    pub variant: Option<String>,
+}
+
+/// How many evaluations on other tasks a sweep has, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EvaluationCounts {
+    pub planned: u64,
+    pub finished: u64,
+    pub failed: u64,
 }
 
 /// Where a trial stands: diverged or failed as soon as one of its segments is, else what its leaf is.
@@ -60,6 +73,8 @@ pub struct Spent {
     pub train_flops: f64,
     /// Without lost and failed attempts, which could not report theirs.
     pub device_s: f64,
+    /// Of evaluations on other tasks.
+    pub evaluation_flops: f64,
 }
 
 impl Store {
@@ -73,6 +88,52 @@ impl Store {
              where sweep = ?1 order by sweep_trial.position",
         );
         rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// What the trials of a sweep measured of one metric at their ends or on other tasks; finite
+    /// values alone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn evaluations(&self, sweep: &str, metric: &str) -> Result<HashMap<TrialId, f64>> {
+        let rows = sqlx::query(
+            "select trial_id, value from evaluation
+             where sweep = ?1 and metric = ?2 and value is not null",
+        );
+        let rows = rows.bind(sweep).bind(metric).fetch_all(&self.pool).await?;
+        let value = |row: &SqliteRow| {
+            Ok((row.try_get::<&str, _>("trial_id")?.parse()?, row.try_get("value")?))
+        };
+        rows.iter().map(value).collect()
+    }
+
+    /// The metrics that the view `evaluation` has of a sweep, by name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn metrics(&self, sweep: &str) -> Result<Vec<String>> {
+        let names = sqlx::query_scalar(
+            "select distinct metric from evaluation where sweep = ?1 order by metric",
+        );
+        Ok(names.bind(sweep).fetch_all(&self.pool).await?)
+    }
+
+    /// How far the evaluations on other tasks are.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn evaluation_counts(&self, sweep: &str) -> Result<EvaluationCounts> {
+        let row = sqlx::query(
+            "select count(*) as planned, count(*) filter (where state = 'finished') as finished,
+                    count(*) filter (where state = 'failed') as failed
+             from segment
+             where kind = 'transfer'
+               and segment_id in (select segment_id from trial_segment where sweep = ?1)",
+        );
+        let row = row.bind(sweep).fetch_one(&self.pool).await?;
+        let count = |what| unsigned(what, row.try_get(what)?);
+        let [planned, finished, failed] = [count("planned")?, count("finished")?, count("failed")?];
+        Ok(EvaluationCounts { planned, finished, failed })
     }
 
     /// The course of one metric in every trial of a sweep that has it, in the plan's order.
@@ -104,8 +165,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn spent(&self, sweep: &str) -> Result<Spent> {
-        let row =
-            sqlx::query("select attempts, train_flops, device_s from sweep_spent where sweep = ?1");
+        let row = sqlx::query("select * from sweep_spent where sweep = ?1");
         let Some(row) = row.bind(sweep).fetch_optional(&self.pool).await? else {
             return Ok(Spent::default());
         };
@@ -113,6 +173,7 @@ impl Store {
             attempts: unsigned("attempts", row.try_get("attempts")?)?,
             train_flops: row.try_get("train_flops")?,
             device_s: row.try_get("device_s")?,
+            evaluation_flops: row.try_get("evaluation_flops")?,
         })
     }
 }
@@ -135,6 +196,7 @@ fn read(row: &SqliteRow) -> Result<TrialResult> {
         val_loss: row.try_get("val_loss")?,
         val_error: row.try_get("val_error")?,
         device_s: row.try_get("device_s")?,
+        variant: row.try_get("variant")?,
     })
 }
 
@@ -164,7 +226,9 @@ mod tests {
 
     use super::*;
     use crate::Report;
-    use crate::testing::{TestStore, evaluated, planned_store, progress};
+    use crate::testing::{
+        TestStore, empty_store, evaluated, planned_store, progress, sweep, with_evaluation,
+    };
 
     async fn states(test: &TestStore) -> Vec<TrialState> {
         let results = test.store.trial_results("small").await.unwrap();
@@ -203,7 +267,8 @@ mod tests {
         assert_eq!((results[1].examples_seen, results[1].shape.as_str()), (200 * 8, "8x1"));
         let spent = test.store.spent("small").await.unwrap();
         let planned: f64 = plan.segments.iter().map(spec::SegmentSpec::train_flops).sum();
-        let expected = Spent { attempts: 4, train_flops: planned, device_s: 17.0 };
+        let expected =
+            Spent { attempts: 4, train_flops: planned, device_s: 17.0, evaluation_flops: 0.0 };
         assert_eq!(spent, expected);
     }
 
@@ -262,6 +327,59 @@ mod tests {
         let points: Vec<_> = curves.into_iter().map(|curve| curve.points).collect();
         assert_eq!(points, [vec![(80, 1.0), (100, 0.8)], vec![(80, 1.0), (160, 0.9), (200, 0.6)]]);
         assert_eq!(test.store.learning_curves("small", "nothing").await.unwrap(), []);
+    }
+
+    async fn evaluated_store() -> (TestStore, crate::testing::Plan) {
+        let (test, plan) = (empty_store().await, with_evaluation(0));
+        test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 1.0).await.unwrap();
+        for segment in &plan.segments[..4] {
+            test.finish(segment, 0.8, 2.0).await;
+        }
+        (test, plan)
+    }
+
+    #[tokio::test]
+    async fn an_evaluation_measures_its_trial_and_is_no_part_of_it() {
+        let (test, plan) = evaluated_store().await;
+        let before = test.store.trial_results("small").await.unwrap();
+        let id = plan.id(4);
+        let attempt = test.begin(id).await;
+        let metrics = [("few_shot_5_error".to_owned(), 0.4)].into();
+        let events = [
+            TrainerEvent::Started { step: 100 },
+            progress(101, 7.0),
+            TrainerEvent::Evaluated { step: 101, metrics },
+            crate::testing::finished(101, 1, 9.0),
+        ];
+        for event in events {
+            assert!(test.store.record(id, attempt, &event, 3.0).await.unwrap());
+        }
+        assert_eq!(test.store.trial_results("small").await.unwrap(), before);
+        assert_eq!(before[0].variant.as_deref(), Some("plain"));
+        let found = test.store.evaluations("small", "few_shot_5_error").await.unwrap();
+        assert_eq!(found, HashMap::from([(plan.trials[0].spec.id(), 0.4)]));
+        let metrics = test.store.metrics("small").await.unwrap();
+        assert_eq!(metrics, ["few_shot_5_error", "val_error", "val_loss"]);
+        assert_eq!(test.store.evaluations("small", "val_loss").await.unwrap().len(), 2);
+        assert_eq!(test.store.learning_curves("small", "train_loss").await.unwrap(), []);
+        let spent = test.store.spent("small").await.unwrap();
+        let training: f64 = plan.segments[..4].iter().map(spec::SegmentSpec::train_flops).sum();
+        assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (5, training, 17.0));
+        assert_eq!(spent.evaluation_flops, plan.segments[4].train_flops());
+        let counts = test.store.evaluation_counts("small").await.unwrap();
+        assert_eq!(counts, EvaluationCounts { planned: 1, finished: 1, failed: 0 });
+    }
+
+    #[tokio::test]
+    async fn an_evaluation_that_fails_does_not_fail_its_trial() {
+        let (test, plan) = evaluated_store().await;
+        let attempt = test.begin(plan.id(4)).await;
+        assert!(test.store.fail_segment(plan.id(4), attempt, "no such data", 3.0).await.unwrap());
+        assert_eq!(states(&test).await, [TrialState::Finished; 2]);
+        // Not even while the trial is trained again because its checkpoint is gone.
+        test.store.reopen(&[plan.id(1)]).await.unwrap();
+        assert_eq!(states(&test).await[0], TrialState::Pending);
+        assert_eq!(test.store.evaluation_counts("small").await.unwrap().failed, 1);
     }
 
     #[tokio::test]

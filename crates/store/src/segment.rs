@@ -108,6 +108,7 @@ const fn kind_word(kind: SegmentKind) -> &'static str {
         SegmentKind::Trunk => "trunk",
         SegmentKind::Cooldown => "cooldown",
         SegmentKind::Whole => "whole",
+        SegmentKind::Transfer => "transfer",
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use spec::{SegmentId, SegmentKind, SegmentSpec, Spent, TrainerEvent, TrialSpec};
 use tempfile::TempDir;
-use test_support::recipe;
+use test_support::{few_shot, recipe};
 
 use crate::{NewAttempt, PlannedTrial, Store, SweepRecord};
 
@@ -55,6 +55,8 @@ pub(crate) fn two_trials(seed: u64) -> Plan {
         kind,
         start: parent.map_or(0, |parent| parent.end),
         end,
+        cooldown: 0,
+        transfer: None,
     };
     let trunk = segment(None, SegmentKind::Trunk, 80);
     let short = segment(Some(&trunk), SegmentKind::Cooldown, 100);
@@ -63,12 +65,33 @@ pub(crate) fn two_trials(seed: u64) -> Plan {
     let trial = |steps, cooldown, chain: &[&SegmentSpec]| PlannedTrial {
         spec: TrialSpec { recipe: recipe.clone(), steps, cooldown },
         chain: chain.iter().map(|segment| segment.id()).collect(),
+        evaluations: Vec::new(),
+        variant: None,
     };
     let trials = vec![
         trial(100, 20, &[&trunk, &short]), //
         trial(200, 40, &[&trunk, &longer, &long]),
     ];
     Plan { trials, segments: vec![trunk, short, longer, long] }
+}
+
+/// [`two_trials`] of the variant `plain`, the first of them with a few-shot evaluation: segment 4.
+pub(crate) fn with_evaluation(seed: u64) -> Plan {
+    let mut plan = two_trials(seed);
+    let leaf = &plan.segments[1];
+    let evaluation = SegmentSpec {
+        parent: Some(leaf.id()),
+        recipe: leaf.recipe.clone(),
+        kind: SegmentKind::Transfer,
+        start: leaf.end,
+        end: leaf.end + 1,
+        cooldown: 0,
+        transfer: Some(few_shot(&[5])),
+    };
+    plan.trials[0].evaluations.push(evaluation.id());
+    plan.segments.push(evaluation);
+    plan.trials.iter_mut().for_each(|trial| trial.variant = Some("plain".into()));
+    plan
 }
 
 pub(crate) fn on_cpu() -> NewAttempt {

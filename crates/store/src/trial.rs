@@ -1,5 +1,5 @@
 //! Tables `trial`, `sweep_trial` and `trial_segment`: the points of a sweep and the chain of segments
-//! that makes each of them.
+//! that makes each of them, with those that evaluate it on other tasks.
 
 use spec::{Id, SegmentId, TrialSpec, canonical_json};
 use sqlx::{QueryBuilder, SqliteConnection};
@@ -7,11 +7,16 @@ use sqlx::{QueryBuilder, SqliteConnection};
 use crate::convert::signed;
 use crate::error::{Result, StoreError};
 
-/// A trial and the segments that it consists of, from initialisation to its leaf.
+/// A trial and its segments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedTrial {
     pub spec: TrialSpec,
+    /// Those that it consists of, from initialisation to its leaf.
     pub chain: Vec<SegmentId>,
+    /// Those that evaluate it on other tasks.
+    pub evaluations: Vec<SegmentId>,
+    /// Its variant, in a sweep that has variants.
+    pub variant: Option<String>,
 }
 
 /// Rows per insert: enough that the call costs little beside the rows, and 14 columns stay far
@@ -32,12 +37,14 @@ struct TrialRow {
     spec: String,
 }
 
-/// One trial of a sweep: its own columns, its place, and its chain.
+/// One trial of a sweep: its own columns, its place, and its segments.
 struct Member {
     trial: TrialRow,
     position: i64,
     leaf: String,
-    chain: Vec<String>,
+    variant: Option<String>,
+    /// The chain, then the evaluations.
+    segments: Vec<String>,
 }
 
 /// Makes `trials` the sweep's trials, in this order.
@@ -59,7 +66,7 @@ pub(crate) async fn replace_members(
             .collect::<Result<_>>()?;
         insert_trials(conn, &members).await?;
         insert_members(conn, sweep, &members).await?;
-        insert_chains(conn, sweep, &members).await?;
+        insert_segments(conn, sweep, &members).await?;
     }
     Ok(())
 }
@@ -72,7 +79,13 @@ impl Member {
             trial,
             position: signed("position", position as u64)?,
             leaf: leaf.to_string(),
-            chain: planned.chain.iter().map(SegmentId::to_string).collect(),
+            variant: planned.variant.clone(),
+            segments: planned
+                .chain
+                .iter()
+                .chain(&planned.evaluations)
+                .map(SegmentId::to_string)
+                .collect(),
         })
     }
 }
@@ -84,7 +97,7 @@ impl TrialRow {
         Ok(Self {
             trial_id: Id::of_canonical(&spec).to_string(),
             family: recipe.model.family(),
-            shape: recipe.model.shape().name.clone(),
+            shape: recipe.model.shape_name().to_owned(),
             params: signed("params", recipe.model.params())?,
             unique_examples: signed("unique_examples", recipe.unique_examples)?,
             examples_seen: signed("examples_seen", trial.examples_seen())?,
@@ -125,22 +138,28 @@ async fn insert_members(
     sweep: &str,
     members: &[Member],
 ) -> Result<()> {
-    let mut insert =
-        QueryBuilder::new("insert into sweep_trial (sweep, trial_id, position, leaf_segment_id) ");
+    let mut insert = QueryBuilder::new(
+        "insert into sweep_trial (sweep, trial_id, position, leaf_segment_id, variant) ",
+    );
     insert.push_values(members, |mut row, member| {
         row.push_bind(sweep)
             .push_bind(&member.trial.trial_id)
             .push_bind(member.position)
-            .push_bind(&member.leaf);
+            .push_bind(&member.leaf)
+            .push_bind(&member.variant);
     });
     insert.build().execute(conn).await?;
     Ok(())
 }
 
-async fn insert_chains(conn: &mut SqliteConnection, sweep: &str, members: &[Member]) -> Result<()> {
+async fn insert_segments(
+    conn: &mut SqliteConnection,
+    sweep: &str,
+    members: &[Member],
+) -> Result<()> {
     let links: Vec<_> = members
         .iter()
-        .flat_map(|member| member.chain.iter().zip(0_i64..).map(move |link| (member, link)))
+        .flat_map(|member| member.segments.iter().zip(0_i64..).map(move |link| (member, link)))
         .collect();
     for links in links.chunks(ROWS) {
         let mut insert =

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use spec::{
-    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, ModelSpec, NamedShape, Objective,
-    Optimiser, Precision, ProceduralSpec, Recipe, Schedule, Shape, TrainSpec, TrialSpec, VitSpec,
-    WeightDecay,
+    AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, FewShot, FineTune, ModelSpec,
+    NamedShape, Objective, Optimiser, Precision, ProceduralSpec, Recipe, Resample, Schedule, Shape,
+    TrainSpec, TransferMethod, TransferSpec, TrialSpec, VitSpec, WeightDecay,
 };
 
 /// A tiny procedural recipe: 8 wide, 1 deep, 4 classes, batch 8, constant rate, warm-up of 0.
@@ -45,6 +45,35 @@ pub fn recipe(seed: u64) -> Recipe {
 /// A trial of [`recipe`].
 pub fn trial(seed: u64, steps: u64, cooldown: u64) -> TrialSpec {
     TrialSpec { recipe: recipe(seed), steps, cooldown }
+}
+
+/// Evaluation of a trial of [`recipe`] by few shots, on classes behind those that it is trained on.
+pub fn few_shot(shots: &[u32]) -> TransferSpec {
+    let shots = shots.to_vec();
+    transfer(TransferMethod::FewShot(FewShot { shots, draws: 1, l2: 1024.0, pool: 128 }))
+}
+
+/// As [`few_shot`], by fine-tuning for some steps.
+pub fn fine_tune(steps: u64) -> TransferSpec {
+    transfer(TransferMethod::FineTune(FineTune {
+        unique_examples: 64,
+        steps,
+        batch: 8,
+        learning_rate: 1e-2,
+        warmup: 0,
+        resample: Resample::default(),
+    }))
+}
+
+fn transfer(method: TransferMethod) -> TransferSpec {
+    let data = DataSpec::Procedural(ProceduralSpec {
+        resolution: 32,
+        classes: 4,
+        first_class: 4,
+        difficulty: 1.0,
+        seed: 0,
+    });
+    TransferSpec { name: None, data, classes: 4, examples: 64, method }
 }
 
 /// The error that a fake trainer reports: `0.1 + 50 C^-0.2`, a saturating power law of the training

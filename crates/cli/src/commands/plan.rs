@@ -1,20 +1,23 @@
 //! `isoflop plan`: what a sweep is and costs, before anything is trained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::process::ExitCode;
 
 use scheduler::{Plan, PlannedSegment};
 use serde_json::{Value, json};
-use spec::{NamedShape, SegmentKind, SweepSpec};
+use spec::{SegmentId, SegmentKind, SweepSpec, TransferMethod, TransferSpec};
 
 use crate::devices::Devices;
 use crate::exit::{ALL_DONE, bad_input};
+use crate::memory::memory_bytes;
 use crate::output::{Format, Rows};
 use crate::sweep_file::SweepFileArgs;
 
-/// Show a sweep's trials, shared segments, FLOPs, memory and hours; trains nothing
+/// Show a sweep's trials, shared segments, evaluations, FLOPs, memory and hours; trains nothing
 ///
+/// A row per shape, and per variant where there are variants. Memory is a rough upper bound of one
+/// trainer's: parameters, gradients, optimiser state, and the activations of one micro-batch.
 /// Hours are a guess: on CPU slots from a step's overhead and 4e10 FLOP/s, on GPUs from 1e14 FLOP/s.
 /// Give --flops-per-s what your device reaches.
 #[derive(clap::Args)]
@@ -40,7 +43,7 @@ const GPU_FLOPS_PER_S: f64 = 1e14;
 pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let sweep = args.sweep.read()?;
     crate::source::check_if_present(&sweep)?;
-    let plan = Plan::new(&sweep.trials);
+    let plan = Plan::new(&sweep.trials, &sweep.transfers);
     let slots = args.devices.slots().map_err(bad_input)?;
     if let Some(rate) = args.flops_per_s
         && !(rate.is_finite() && rate > 0.0)
@@ -56,9 +59,9 @@ pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     };
     match args.format {
         Format::Json => Rows::one(as_json(&sweep, &plan, &cost)).print(Format::Json)?,
-        Format::Csv => by_shape(&plan, &cost).print(Format::Csv)?,
+        Format::Csv => by_shape(&sweep, &plan, &cost).print(Format::Csv)?,
         Format::Table => {
-            by_shape(&plan, &cost).print(Format::Table)?;
+            by_shape(&sweep, &plan, &cost).print(Format::Table)?;
             print_totals(&sweep, &plan, &cost)?;
         }
     }
@@ -83,26 +86,39 @@ impl Cost {
 }
 
 fn as_json(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> Value {
+    let variants = variants(sweep, plan);
+    let json = |segment: &PlannedSegment| segment_json(segment, variants.get(&segment.id));
+    let training: Vec<_> = training(plan).map(json).collect();
+    let evaluations: Vec<_> = plan.evaluations().map(json).collect();
     json!({
         "sweep": sweep.name,
         "n_trials": plan.trials.len(),
-        "n_segments": plan.segments.len(),
+        "n_segments": training.len(),
+        "n_evaluations": evaluations.len(),
         "train_flops_separate": plan.train_flops_separate(),
         "train_flops_planned": plan.train_flops(),
+        "evaluation_flops": plan.evaluation_flops(),
         "n_slots": cost.n_slots,
         "assumed_flops_per_s": cost.flops_per_s,
         "estimated_hours": cost.hours(plan.segments.iter()),
-        "segments": plan.segments.iter().map(segment_json).collect::<Vec<_>>(),
+        "segments": training,
+        "evaluations": evaluations,
     })
 }
 
-fn segment_json(segment: &PlannedSegment) -> Value {
+fn training(plan: &Plan) -> impl Iterator<Item = &PlannedSegment> {
+    plan.segments.iter().filter(|segment| !segment.is_evaluation())
+}
+
+fn segment_json(segment: &PlannedSegment, variant: Option<&&str>) -> Value {
     let spec = &segment.spec;
     json!({
         "segment_id": segment.id,
         "parent_id": spec.parent,
         "kind": spec.kind,
-        "shape": spec.recipe.model.shape().name,
+        "variant": variant,
+        "family": spec.recipe.model.family(),
+        "shape": spec.recipe.model.shape_name(),
         "unique_examples": spec.recipe.unique_examples,
         "learning_rate": spec.recipe.train.learning_rate,
         "seed": spec.recipe.seed,
@@ -110,47 +126,67 @@ fn segment_json(segment: &PlannedSegment) -> Value {
         "end_step": spec.end,
         "train_flops": spec.train_flops(),
         "n_trials": segment.n_trials,
-        "memory_bytes": memory_bytes(segment),
+        "memory_bytes": memory_bytes(spec),
+        "transfer": spec.transfer,
     })
 }
 
-fn by_shape(plan: &Plan, cost: &Cost) -> Rows {
-    let mut shapes: BTreeMap<(u64, &str), Vec<&PlannedSegment>> = BTreeMap::new();
-    for segment in &plan.segments {
-        let model = &segment.spec.recipe.model;
-        shapes.entry((model.params(), &model.shape().name)).or_default().push(segment);
+/// The variant of each segment; of one that several share, the first trial's.
+fn variants<'a>(sweep: &'a SweepSpec, plan: &Plan) -> HashMap<SegmentId, &'a str> {
+    let mut variants = HashMap::new();
+    for trial in &plan.trials {
+        let Some(variant) = sweep.variants.get(&trial.id) else { continue };
+        for segment in trial.chain.iter().chain(&trial.evaluations) {
+            variants.entry(*segment).or_insert(variant.as_str());
+        }
     }
-    let row = |((params, name), segments): ((u64, &str), Vec<&PlannedSegment>)| {
+    variants
+}
+
+/// What makes a row of the table: variant, parameters, family and shape.
+type Row<'a> = (Option<&'a str>, u64, &'a str, &'a str);
+
+fn by_shape(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> Rows {
+    let variants = variants(sweep, plan);
+    let mut rows: BTreeMap<Row, Vec<&PlannedSegment>> = BTreeMap::new();
+    for segment in training(plan) {
+        let model = &segment.spec.recipe.model;
+        let variant = variants.get(&segment.id).copied();
+        let row = (variant, model.params(), model.family(), model.shape_name());
+        rows.entry(row).or_default().push(segment);
+    }
+    let mut n_trials: BTreeMap<Row, usize> = BTreeMap::new();
+    for trial in &plan.trials {
+        let model = &trial.spec.recipe.model;
+        let variant = sweep.variants.get(&trial.id).map(String::as_str);
+        let row = (variant, model.params(), model.family(), model.shape_name());
+        *n_trials.entry(row).or_default() += 1;
+    }
+    let mut families = rows.keys().map(|(_, _, family, _)| *family);
+    let first = families.next();
+    let has_families = families.any(|family| Some(family) != first);
+    let cells = |(row, segments): (Row, Vec<&PlannedSegment>)| {
+        let (variant, params, family, shape) = row;
         let flops: f64 = segments.iter().map(|segment| segment.spec.train_flops()).sum();
-        let is_this = |shape: &NamedShape| shape.name == name;
-        let n_trials =
-            plan.trials.iter().filter(|trial| is_this(trial.spec.recipe.model.shape())).count();
-        let memory = segments.iter().map(|segment| memory_bytes(segment)).fold(0.0, f64::max);
-        vec![
-            json!(name),
+        let memory = segments.iter().map(|segment| memory_bytes(&segment.spec)).fold(0.0, f64::max);
+        let n_trials = n_trials.get(&row).copied().unwrap_or(0);
+        let family = has_families.then(|| json!(family));
+        let named = [variant.map(|name| json!(name)), family, Some(json!(shape))];
+        let numbers = [
             json!(params),
             json!(n_trials),
             json!(segments.len()),
             json!(flops),
             json!(cost.hours(segments.iter().copied())),
             json!(memory / 1e9),
-        ]
+        ];
+        named.into_iter().flatten().chain(numbers).collect()
     };
+    let named =
+        [(!sweep.variants.is_empty()).then_some("variant"), has_families.then_some("family")];
     let columns = ["shape", "params", "trials", "segments", "train_flops", "hours", "memory_gb"];
-    Rows::new(columns.map(str::to_owned).into(), shapes.into_iter().map(row).collect())
-}
-
-/// A rough upper bound of a trainer's memory on the device: parameters, gradients and two AdamW
-/// moments in f32, and for every token and block about 16 widths and 3 MLP widths of activations
-/// kept for the backward pass. Attention matrices are not kept: the fused kernel recomputes them.
-fn memory_bytes(segment: &PlannedSegment) -> f64 {
-    let recipe = &segment.spec.recipe;
-    let shape = recipe.model.shape().shape;
-    let spec::ModelSpec::Vit(vit) = &recipe.model;
-    let per_token =
-        f64::from(shape.depth) * (16.0 * f64::from(shape.width) + 3.0 * f64::from(shape.mlp));
-    let activations = f64::from(recipe.train.batch) * vit.tokens() as f64 * per_token;
-    4.0 * (4.0 * recipe.model.params() as f64 + activations)
+    let columns = named.into_iter().flatten().chain(columns).map(str::to_owned);
+    Rows::new(columns.collect(), rows.into_iter().map(cells).collect())
 }
 
 fn print_totals(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> anyhow::Result<()> {
@@ -162,9 +198,16 @@ fn print_totals(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> anyhow::Result<(
         "{}: {} trials in {} segments, {planned:.3e} training FLOPs ({separate:.3e} if every trial trained alone: {:.2} x)",
         sweep.name,
         plan.trials.len(),
-        plan.segments.len(),
+        training(plan).count(),
         planned / separate
     )?;
+    write_evaluations(&mut out, sweep, plan)?;
+    if !sweep.variants.is_empty() {
+        writeln!(
+            out,
+            "Rows are of variants; a trial or a trunk that several have in common counts for the first."
+        )?;
+    }
     if plan.segments.iter().any(|segment| segment.spec.kind == SegmentKind::Whole) {
         writeln!(
             out,
@@ -174,4 +217,33 @@ fn print_totals(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> anyhow::Result<(
     let hours = cost.hours(plan.segments.iter());
     writeln!(out, "About {} on {} slots.", report::duration(3600.0 * hours), cost.n_slots)?;
     Ok(())
+}
+
+fn write_evaluations(out: &mut impl Write, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<()> {
+    for transfer in &sweep.transfers {
+        let is_of_it = |segment: &&PlannedSegment| segment.spec.transfer.as_ref() == Some(transfer);
+        let of_it: Vec<_> = plan.evaluations().filter(is_of_it).collect();
+        let flops: f64 = of_it.iter().map(|segment| segment.spec.train_flops()).sum();
+        writeln!(
+            out,
+            "Besides {} evaluations, {}: {flops:.3e} FLOPs.",
+            of_it.len(),
+            describe(transfer)
+        )?;
+    }
+    Ok(())
+}
+
+/// `few-shot (5, 10 shots) on 64 classes`.
+fn describe(transfer: &TransferSpec) -> String {
+    let method = match &transfer.method {
+        TransferMethod::FewShot(few) => {
+            let shots: Vec<_> = few.shots.iter().map(u32::to_string).collect();
+            format!("few-shot ({} shots)", shots.join(", "))
+        }
+        TransferMethod::LinearProbe(probe) => format!("linear probe ({} steps)", probe.steps),
+        TransferMethod::FineTune(tune) => format!("fine-tuning ({} steps)", tune.steps),
+    };
+    let name = transfer.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
+    format!("{name}{method} on {} classes", transfer.classes)
 }

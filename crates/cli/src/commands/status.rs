@@ -12,9 +12,9 @@ use store::{Store, TrialResult, TrialState};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::output::{Format, Rows};
 
-/// Where each sweep of the store stands: trials by state, FLOPs planned and spent
+/// Where each sweep of the store stands: trials by state, FLOPs planned and spent, evaluations
 ///
-/// With a sweep's name: the same per model shape.
+/// With a sweep's name: trials by state per model shape, and per variant where there are variants.
 #[derive(clap::Args)]
 pub struct StatusArgs {
     /// One sweep only, per shape
@@ -48,7 +48,17 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
                 rows.push(sweep_row(&store, &sweep.record.name, &sweep.record.source).await?);
             }
             Rows::new(
-                columns(&["sweep"], &["train_flops_planned", "train_flops_spent", "device_s"]),
+                columns(
+                    &["sweep"],
+                    &[
+                        "train_flops_planned",
+                        "train_flops_spent",
+                        "device_s",
+                        "evaluations",
+                        "evaluations_finished",
+                        "evaluations_failed",
+                    ],
+                ),
                 rows,
             )
         }
@@ -76,29 +86,40 @@ async fn sweep_row(store: &Store, name: &str, source: &str) -> anyhow::Result<Ve
     let results = store.trial_results(name).await?;
     let spent = store.spent(name).await?;
     let planned = SweepSpec::parse(name, source, &[])
-        .map(|sweep| Plan::new(&sweep.trials).train_flops())
+        .map(|sweep| Plan::new(&sweep.trials, &[]).train_flops())
         .ok();
     let mut row = vec![json!(name)];
     row.extend(counts(results.iter()));
     row.extend([json!(planned), json!(spent.train_flops), json!(spent.device_s)]);
+    let evaluations = store.evaluation_counts(name).await?;
+    row.extend([evaluations.planned, evaluations.finished, evaluations.failed].map(|n| json!(n)));
     Ok(row)
 }
 
 async fn by_shape(store: &Store, name: &str) -> anyhow::Result<Rows> {
     let results = store.trial_results(name).await?;
-    let mut shapes: BTreeMap<(u64, &str), Vec<&TrialResult>> = BTreeMap::new();
+    type Shape<'a> = (Option<&'a str>, u64, &'a str, &'a str);
+    let mut shapes: BTreeMap<Shape, Vec<&TrialResult>> = BTreeMap::new();
     for result in &results {
-        shapes.entry((result.params, &result.shape)).or_default().push(result);
+        let variant = result.variant.as_deref();
+        let shape = (variant, result.params, result.family.as_str(), result.shape.as_str());
+        shapes.entry(shape).or_default().push(result);
     }
-    let row = |((params, shape), results): ((u64, &str), Vec<&TrialResult>)| {
-        let mut row = vec![json!(shape), json!(params)];
+    let has_variants = results.iter().any(|result| result.variant.is_some());
+    let has_families = results.iter().any(|result| result.family != results[0].family);
+    let row = |((variant, params, family, shape), results): (Shape, Vec<&TrialResult>)| {
+        let named = [has_variants.then(|| json!(variant)), has_families.then(|| json!(family))];
+        let mut row: Vec<_> = named.into_iter().flatten().collect();
+        row.extend([json!(shape), json!(params)]);
         row.extend(counts(results.iter().copied()));
         let best = results.iter().filter_map(|result| result.val_error).reduce(f64::min);
         row.push(json!(best));
         row
     };
     let rows = shapes.into_iter().map(row).collect();
-    Ok(Rows::new(columns(&["shape", "params"], &["best_val_error"]), rows))
+    let named = [has_variants.then_some("variant"), has_families.then_some("family")];
+    let named: Vec<_> = named.into_iter().flatten().chain(["shape", "params"]).collect();
+    Ok(Rows::new(columns(&named, &["best_val_error"]), rows))
 }
 
 fn counts<'a>(results: impl Iterator<Item = &'a TrialResult> + Clone) -> Vec<Value> {

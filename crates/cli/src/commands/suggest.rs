@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::builder::PossibleValuesParser;
 use scheduler::Plan;
 use serde_json::json;
-use spec::{ModelSpec, SegmentId, SweepSpec, TrialId, TrialSpec};
+use spec::{BitShape, MixerShape, ModelSpec, NamedShape, SegmentId, SweepSpec, TrialId, TrialSpec};
 use store::{TrialResult, TrialState};
 
 use crate::estimate::coded;
@@ -45,7 +45,7 @@ pub struct SuggestArgs {
     #[arg(long, default_value = "chinchilla", value_parser = PossibleValuesParser::new(["chinchilla", "kaplan"]))]
     law: String,
 
-    /// What is predicted: val_error or val_loss
+    /// What is predicted: val_error, val_loss, or a metric of an evaluation
     #[arg(long, value_name = "COLUMN", default_value = "val_error")]
     y: String,
 
@@ -85,6 +85,12 @@ pub async fn suggest(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let (store, sweep) = args.sweep.open().await?;
+    if !sweep.variants.is_empty() {
+        return Err(bad_input(anyhow!(
+            "sweep `{}` has variants, and a part of its file would be of every one: give the variant that matters a sweep file of its own",
+            sweep.name
+        )));
+    }
     let results = store.trial_results(&sweep.name).await?;
     let (points, flops_per, fit) = args.fit(&sweep).await?;
     let pool = Pool::new(&sweep, &results, args.budget_flops)?;
@@ -109,7 +115,7 @@ impl SuggestArgs {
     /// The sweep's trials on N and D, their FLOPs per parameter and example, and the law.
     async fn fit(&self, sweep: &SweepSpec) -> anyhow::Result<(Vec<Point>, f64, Fit)> {
         let law = analysis::law::named(&self.law).context("clap has checked the law's name")?;
-        let input = InputArgs::of_largest_set(sweep, &self.sweep.db, &self.y);
+        let input = InputArgs::of_largest_set(sweep, &self.sweep.db, Some(&self.y), None);
         let mut input = input.read(law.axes(), &[]).await?;
         let curve = input.curves.remove(0);
         let options = FitOptions {
@@ -191,7 +197,7 @@ struct Pool {
 impl Pool {
     fn new(sweep: &SweepSpec, results: &[TrialResult], budget: f64) -> anyhow::Result<Self> {
         let wider = widened(sweep, budget)?;
-        let plan = Plan::new(&wider.trials);
+        let plan = Plan::new(&wider.trials, &[]);
         let finished: HashSet<TrialId> = results
             .iter()
             .filter(|result| result.state == TrialState::Finished)
@@ -201,7 +207,7 @@ impl Pool {
         let mut pool = Self { trials: Vec::new(), roots: Vec::new(), trained: HashMap::new() };
         for trial in &plan.trials {
             let root = *trial.chain.first().context("a planned trial has segments")?;
-            if finished.contains(&trial.id) && trial.spec.cooldown > 0 {
+            if finished.contains(&trial.id) && shares_its_trunk(&trial.spec) {
                 let trunk = trial.spec.steps - trial.spec.cooldown;
                 let trained = pool.trained.entry(root).or_default();
                 *trained = trunk.max(*trained);
@@ -226,9 +232,8 @@ impl Pool {
             Candidate {
                 x,
                 trunk: numbers[index],
-                // Without a cooldown nothing can be shared: the schedule depends on the length.
-                trunk_flops: if trial.cooldown > 0 { trunk as f64 * step } else { 0.0 },
-                own_flops: if trial.cooldown > 0 {
+                trunk_flops: if shares_its_trunk(trial) { trunk as f64 * step } else { 0.0 },
+                own_flops: if shares_its_trunk(trial) {
                     trial.cooldown as f64 * step
                 } else {
                     trial.train_flops()
@@ -328,18 +333,80 @@ fn on_axis(trial: &TrialSpec, axis: Axis) -> f64 {
     }
 }
 
-fn shape_name(trial: &TrialSpec) -> String {
-    let ModelSpec::Vit(vit) = &trial.recipe.model;
-    vit.shape.name.clone()
+/// Without a cooldown there is nothing to branch off, and a rate that knows the length is no other
+/// trial's.
+fn shares_its_trunk(trial: &TrialSpec) -> bool {
+    trial.cooldown > 0 && !trial.recipe.train.schedule.decay.depends_on_length()
 }
 
-/// As a sweep file writes it: by name, or spelt out where the name is only `width`x`depth`.
+fn shape_name(trial: &TrialSpec) -> String {
+    trial.recipe.model.shape_name().to_owned()
+}
+
+/// As a sweep file writes it: by its name where that is published, or spelt out.
 fn shape_entry(trial: &TrialSpec) -> String {
-    let ModelSpec::Vit(vit) = &trial.recipe.model;
-    let spec::Shape { width, depth, mlp, heads } = vit.shape.shape;
-    if vit.shape.name == format!("{width}x{depth}") {
-        format!("{{ width = {width}, depth = {depth}, mlp = {mlp}, heads = {heads} }}")
-    } else {
-        format!("\"{}\"", vit.shape.name)
+    match &trial.recipe.model {
+        ModelSpec::Vit(vit) => of_transformer(&vit.shape),
+        ModelSpec::Hybrid(hybrid) => of_transformer(&hybrid.vit.shape),
+        ModelSpec::Bit(bit) => {
+            let BitShape { name, layers, width } = &bit.shape;
+            let spelt_out = format!("layers = {layers:?}, width = {width}");
+            entry(name, BitShape::published(name).as_ref() == Ok(&bit.shape), &spelt_out)
+        }
+        ModelSpec::Mixer(mixer) => {
+            let MixerShape { name, width, depth, mlp, tokens } = &mixer.shape;
+            let spelt_out =
+                format!("width = {width}, depth = {depth}, mlp = {mlp}, tokens = {tokens}");
+            entry(name, MixerShape::published(name).as_ref() == Ok(&mixer.shape), &spelt_out)
+        }
+    }
+}
+
+fn of_transformer(named: &NamedShape) -> String {
+    let spec::Shape { width, depth, mlp, heads } = named.shape;
+    let spelt_out = format!("width = {width}, depth = {depth}, mlp = {mlp}, heads = {heads}");
+    entry(&named.name, NamedShape::published(&named.name).as_ref() == Ok(named), &spelt_out)
+}
+
+fn entry(name: &str, is_published: bool, spelt_out: &str) -> String {
+    let name = json!(name);
+    match is_published {
+        true => name.to_string(),
+        false => format!("{{ name = {name}, {spelt_out} }}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entry of a shape in a sweep file of its family, which has to mean the same shape again.
+    fn check(model: &str, shapes: &[&str]) {
+        let sweep = |shapes: &str| {
+            let text = format!(
+                "name = \"t\"\n[data]\nsource = \"procedural\"\n[model]\n{model}\nshapes = [{shapes}]\n[axes]\n\
+                 unique_examples = [64]\nexamples_seen = [640]\n[train]\nbatch = 16\nlearning_rate = 1e-3\n\
+                 schedule = {{ decay = \"constant\" }}\n"
+            );
+            SweepSpec::parse("t.toml", &text, &[]).unwrap()
+        };
+        for shape in shapes {
+            let trial = &sweep(shape).trials[0];
+            assert_eq!(&sweep(&shape_entry(trial)).trials[0], trial, "{shape}");
+        }
+    }
+
+    #[test]
+    fn shapes_of_every_family_are_written_as_a_sweep_file_has_them() {
+        let spelt_out = "{ width = 16, depth = 2, mlp = 64, heads = 2 }";
+        let named = "{ name = \"Ti\", width = 16, depth = 2, mlp = 64, heads = 2 }";
+        check("family = \"vit\"\npatch = 8", &["\"mu\"", spelt_out, named]);
+        check(
+            "family = \"hybrid\"\nstem = { layers = [1], width = 8, groups = 4 }",
+            &["\"mu\"", spelt_out],
+        );
+        check("family = \"bit\"", &["\"R50x1\"", "{ layers = [1, 2], width = 32 }"]);
+        let spelt_out = "{ width = 16, depth = 2, mlp = 64, tokens = 8 }";
+        check("family = \"mixer\"\npatch = 8", &["\"S\"", spelt_out]);
     }
 }

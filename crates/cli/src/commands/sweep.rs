@@ -53,7 +53,7 @@ pub async fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     let _lock = WriterLock::acquire(&args.db).map_err(bad_input)?;
     let store = Store::open(&args.db).await.map_err(bad_input)?;
     recover(&store, &workplace).await?;
-    let plan = Plan::new(&sweep.trials);
+    let plan = Plan::new(&sweep.trials, &sweep.transfers);
     save(&store, &sweep, &plan).await?;
     let mut states = stored_states(&store, &sweep.name, &plan).await?;
     reopen(&store, &plan, &mut states, &workplace).await?;
@@ -113,6 +113,8 @@ async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<(
     let trial = |trial: &scheduler::PlannedTrial| PlannedTrial {
         spec: trial.spec.clone(),
         chain: trial.chain.clone(),
+        evaluations: trial.evaluations.clone(),
+        variant: sweep.variants.get(&trial.id).cloned(),
     };
     let trials: Vec<_> = plan.trials.iter().map(trial).collect();
     let segments: Vec<_> = plan.segments.iter().map(|segment| segment.spec.clone()).collect();

@@ -3,6 +3,7 @@
 mod analysis;
 mod fits;
 mod samples;
+mod variants;
 
 use std::path::Path;
 
@@ -31,6 +32,13 @@ fn sample_figures() -> Vec<(&'static str, String)> {
         ("backtest_24", fits::backtest(24).svg().unwrap()),
         ("backtest_6", fits::backtest(6).svg().unwrap()),
         ("backtest_1", fits::backtest(1).svg().unwrap()),
+        ("variants_4", variants::variants(4, true).svg().unwrap()),
+        ("variants_7", variants::variants(7, true).svg().unwrap()),
+        ("variants_2_bare", variants::variants(2, false).svg().unwrap()),
+        ("attention", variants::attention(true).svg().unwrap()),
+        ("attention_logits", variants::attention(false).svg().unwrap()),
+        ("learning_rate_1", variants::rates(1).svg().unwrap()),
+        ("learning_rate_4", variants::rates(4).svg().unwrap()),
         ("contour", fits::contour(fits::sample_trials()).svg().unwrap()),
     ]
 }

@@ -1,15 +1,19 @@
 //! Speaks the trainer's protocol and trains nothing: results come from a known law, at once.
 //!
 //! Environment: `FAKE_TRAINER_DIE` names a folder; the first attempt at every second segment leaves
-//! a mark there and dies as if by a crash. `FAKE_TRAINER_FAIL` names a shape that it refuses to train.
-//! `FAKE_TRAINER_DELAY_MS` is how long a segment takes.
+//! a mark there and dies as if by a crash. `FAKE_TRAINER_FAIL` names a shape that it refuses to train,
+//! `transfer` all evaluations on other tasks. `FAKE_TRAINER_DIVERGE` is the learning rate from which on
+//! trials diverge half-way. `FAKE_TRAINER_DELAY_MS` is how long a segment takes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
-use spec::{FORMAT, Order, Ready, Spent, TrainerEvent, TrainerLine};
+use spec::{
+    FORMAT, Order, Ready, SegmentSpec, Spent, TrainerEvent, TrainerLine, TransferMethod,
+    TransferSpec,
+};
 
 fn main() -> io::Result<()> {
     say(&TrainerLine::Ready(Ready {
@@ -33,26 +37,77 @@ fn attempt(order: &Order) -> io::Result<()> {
     if dies(order)? {
         std::process::abort();
     }
-    if std::env::var("FAKE_TRAINER_FAIL")
-        .is_ok_and(|shape| shape == order.segment.recipe.model.shape().name)
-    {
+    if std::env::var("FAKE_TRAINER_FAIL").is_ok_and(|what| is_refused(&order.segment, &what)) {
         return tell(order, TrainerEvent::Failed { reason: "it failed as it was told".into() });
     }
-    if let Some(delay) =
-        std::env::var("FAKE_TRAINER_DELAY_MS").ok().and_then(|text| text.parse().ok())
-    {
-        std::thread::sleep(Duration::from_millis(delay));
+    if let Some(delay) = number("FAKE_TRAINER_DELAY_MS") {
+        std::thread::sleep(Duration::from_secs_f64(1e-3 * delay));
     }
-    let flops = order.segment.end as f64 * order.segment.recipe.step_flops();
-    let error = test_support::known_error(flops, order.segment.recipe.seed);
-    let metrics =
-        BTreeMap::from([("val_error".to_owned(), error), ("val_loss".to_owned(), 2.0 * error)]);
+    if number("FAKE_TRAINER_DIVERGE").is_some_and(|rate| diverges(&order.segment, rate)) {
+        let steps = order.segment.steps() / 2;
+        let spent = Spent { steps, device_s: 0.001, data_s: 0.0 };
+        let step = order.segment.start + steps;
+        return tell(order, TrainerEvent::Diverged { step, spent });
+    }
     let step = order.segment.end;
-    tell(order, TrainerEvent::Evaluated { step, metrics })?;
+    tell(order, TrainerEvent::Evaluated { step, metrics: metrics(&order.segment) })?;
     // Empty, but there: a coordinator trains a parent again whose checkpoint is gone.
     fs::create_dir_all(order.checkpoints.join(spec::checkpoint_name(step)))?;
     let spent = Spent { steps: order.segment.steps(), device_s: 0.001, data_s: 0.0 };
     tell(order, TrainerEvent::Finished { step, spent })
+}
+
+fn number(variable: &str) -> Option<f64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+fn is_refused(segment: &SegmentSpec, what: &str) -> bool {
+    match &segment.transfer {
+        Some(_) => what == "transfer",
+        None => what == segment.recipe.model.shape_name(),
+    }
+}
+
+fn diverges(segment: &SegmentSpec, rate: f64) -> bool {
+    segment.transfer.is_none() && segment.recipe.train.learning_rate >= rate
+}
+
+/// What a segment measures at its end: the known law, on every task a little worse.
+fn metrics(segment: &SegmentSpec) -> BTreeMap<String, f64> {
+    let steps = if segment.transfer.is_some() { segment.start } else { segment.end };
+    let flops = steps as f64 * segment.recipe.step_flops();
+    let error = test_support::known_error(flops, segment.recipe.seed);
+    let of_trial = || {
+        let mut metrics =
+            vec![("val_error".to_owned(), error), ("val_loss".to_owned(), 2.0 * error)];
+        if segment.recipe.eval.attention {
+            metrics.push(("attention_logit_max".to_owned(), 3.0 + 1.0 / error));
+            metrics.push(("attention_entropy".to_owned(), 2.0 * error));
+        }
+        metrics
+    };
+    let all = segment.transfer.as_ref().map_or_else(of_trial, |task| of_task(task, error));
+    all.into_iter().collect()
+}
+
+fn of_task(task: &TransferSpec, error: f64) -> Vec<(String, f64)> {
+    let error_and_loss = |name: &str| {
+        vec![
+            (task.metric(&format!("{name}_error")), 1.1 * error),
+            (task.metric(&format!("{name}_loss")), 2.2 * error),
+        ]
+    };
+    match &task.method {
+        TransferMethod::FewShot(few) => {
+            let of = |shots: &u32| {
+                let worse = 1.1 + 1.0 / f64::from(*shots);
+                (task.metric(&format!("few_shot_{shots}_error")), worse * error)
+            };
+            few.shots.iter().map(of).collect()
+        }
+        TransferMethod::LinearProbe(_) => error_and_loss("linear_probe"),
+        TransferMethod::FineTune(_) => error_and_loss("fine_tune"),
+    }
 }
 
 /// Whether this is a segment with an even id that has not died yet; marks it as dead.
