@@ -1,6 +1,6 @@
 //! From a sweep's results to points, the best of tuned learning rates, and fits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use analysis::law::Axis;
 use analysis::warning::{Code, Warning};
@@ -158,7 +158,7 @@ impl Analysis {
         &self.outcome.metric
     }
 
-    /// What a trial of [`Self::results`] measured.
+    /// What a trial measured, be it among [`Self::results`] or not.
     pub fn value(&self, result: &TrialResult) -> Option<f64> {
         self.outcome.of(result)
     }
@@ -369,11 +369,17 @@ fn best_rates(usable: &[&TrialResult], all: &[TrialResult]) -> (Vec<TrialResult>
 }
 
 fn learning_rate_at_edge(places: &[String]) -> Option<Warning> {
+    const MOST_NAMED: usize = 6;
+    let more = match places.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let named: Vec<_> = places.iter().take(MOST_NAMED).map(String::as_str).collect();
     (!places.is_empty()).then(|| Warning {
         code: Code::LearningRateAtEdge,
         message: format!(
-            "the best learning rate is at the edge of its list, extend it ({})",
-            places.join("; ")
+            "the best learning rate is at the edge of its list, extend it ({}{more})",
+            named.join("; ")
         ),
     })
 }
@@ -399,6 +405,8 @@ fn is_edge(rate: f64, of: &Place, all: &[TrialResult]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn result(shape: &str, learning_rate: f64, seed: u64, val_loss: f64) -> TrialResult {

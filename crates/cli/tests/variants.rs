@@ -159,9 +159,7 @@ fn a_sweep_of_variants_is_compared_evaluated_and_drawn() {
     let again = std::fs::metadata(folder.join("few_shot_5_error.png")).unwrap().modified().unwrap();
     assert_eq!(scaling, again);
     let drawn = place.stdout(&["figures", "several"], 0);
-    for figure in ["variants.svg", "isoflop_plain.svg", "isoflop_qk-norm.svg"] {
-        assert!(drawn.contains(figure), "{figure} is not in {drawn}");
-    }
+    assert!(drawn.contains("variants.svg"), "{drawn}");
     let status = place.stdout(&["status", "--format", "csv"], 0);
     assert!(status.contains(&format!(",{N_EVALUATIONS},{N_EVALUATIONS},0")), "{status}");
     assert!(place.stdout(&["status", "several"], 0).contains("qk norm"));
@@ -200,6 +198,26 @@ fn any_metric_and_any_variant_can_be_fitted() {
 }
 
 #[test]
+fn best_sizes_are_drawn_of_each_variant_that_has_sizes_enough() {
+    let place = place();
+    let shape =
+        |width: u32| format!("{{ width = {width}, depth = 2, mlp = {}, heads = 1 }}", 4 * width);
+    let shapes = [10, 12, 16, 24, 32, 48].map(shape).join(", ");
+    let lengths = "axes = { unique_examples = [1024], train_flops = [1e11, 3e11, 1e12] }";
+    let of = |set: String| ["--set".to_owned(), set];
+    let text = SWEEP.replace("{ width = 16, depth = 2, mlp = 64, heads = 1 },", &shapes);
+    std::fs::write(place.path("sweep.toml"), text).unwrap();
+    let args = [of(lengths.replace("axes = ", "axes=")), of("transfer=[]".to_owned())].concat();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    place.stdout(&[&["sweep", "sweep.toml"], &args[..]].concat(), 0);
+    let drawn = place.stdout(&["figures", "several"], 0);
+    for figure in ["isoflop_plain.svg", "isoflop_qk-norm.svg", "optimum_plain.png"] {
+        assert!(drawn.contains(figure), "{figure} is not in {drawn}");
+    }
+    assert!(!drawn.contains("isoflop_bit"), "{drawn}");
+}
+
+#[test]
 fn a_failed_evaluation_fails_no_trial_and_is_tried_again() {
     let place = place();
     let output = place
@@ -212,10 +230,11 @@ fn a_failed_evaluation_fails_no_trial_and_is_tried_again() {
     assert_eq!(number(&place, finished), N_TRIALS);
     let failed = "select count(*) from segment where kind = 'transfer' and state = 'failed'";
     assert_eq!(number(&place, failed), N_EVALUATIONS);
-    let attempts = "select count(*) from attempt where outcome = 'finished'";
-    let trained = number(&place, attempts);
+    let trained = place.n_finished();
     place.stdout(&["sweep", "sweep.toml"], 0);
-    assert_eq!(number(&place, attempts), trained + N_EVALUATIONS);
+    assert_eq!(place.n_finished(), trained + N_EVALUATIONS);
+    let attempts = number(&place, "select count(*) from attempt where outcome = 'finished'");
+    assert_eq!(attempts, trained + N_EVALUATIONS, "nothing is trained twice");
 }
 
 #[test]

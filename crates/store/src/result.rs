@@ -112,8 +112,22 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn metrics(&self, sweep: &str) -> Result<Vec<String>> {
+        // From one metric of a segment to its next, rather than over all of its measurements: a long
+        // trial has thousands.
         let names = sqlx::query_scalar(
-            "select distinct metric from evaluation where sweep = ?1 order by metric",
+            "with recursive found (segment_id, metric) as (
+                 select segment_id, (select min(metric) from measurement
+                                     where segment_id = planned.segment_id)
+                 from (select distinct segment_id from trial_segment where sweep = ?1) as planned
+                 union all
+                 select segment_id, (select min(metric) from measurement
+                                     where segment_id = found.segment_id
+                                       and metric > found.metric)
+                 from found where metric is not null
+             )
+             select metric from (select distinct metric from found where metric is not null) as known
+             where exists (select 1 from evaluation where sweep = ?1 and metric = known.metric)
+             order by metric",
         );
         Ok(names.bind(sweep).fetch_all(&self.pool).await?)
     }

@@ -37,6 +37,9 @@ async fn ten_thousand_trials_are_saved_and_read() {
     assert_eq!(store.evaluations("large", "val_error").await.unwrap().len(), trials.len());
     println!("{TRIALS} values of one metric read from evaluation: {:?}", start.elapsed());
     let start = Instant::now();
+    assert_eq!(store.metrics("large").await.unwrap(), ["val_error", "val_loss"]);
+    println!("metrics of {TRIALS} trials listed: {:?}", start.elapsed());
+    let start = Instant::now();
     store.segment_states("large").await.unwrap();
     println!("{} segment states read: {:?}", segments.len(), start.elapsed());
     let start = Instant::now();

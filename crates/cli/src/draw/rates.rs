@@ -6,17 +6,18 @@ use report::{Point, RateCurve, RateFigure};
 use store::{TrialResult, TrialState};
 
 use super::Drawing;
-use super::size::{Model, Sizes, without_variant};
+use super::size::{Model, Shapes, Sizes};
 use crate::analyse::geometric_mean;
 
-/// A size, its variant and its data.
+/// A size and a variant.
 type Group<'a> = (Model<'a>, Option<&'a str>);
 
 /// None where no size has several rates.
 pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
+    let shapes = Shapes::of(drawing.all.iter());
     let mut groups: BTreeMap<Group, Vec<&TrialResult>> = BTreeMap::new();
     for result in drawing.all.iter().filter(|result| has_ended(result)) {
-        let group = (without_variant(result), result.variant.as_deref());
+        let group = (shapes.model(result), result.variant.as_deref());
         groups.entry(group).or_default().push(result);
     }
     for results in groups.values_mut() {

@@ -12,9 +12,24 @@ pub fn model(result: &TrialResult) -> Model<'_> {
     (result.params, &result.family, &result.shape, result.variant.as_deref())
 }
 
-/// As [`model`], for figures that show variants by other means.
-pub fn without_variant(result: &TrialResult) -> Model<'_> {
-    (result.params, &result.family, &result.shape, None)
+/// By family and shape the fewest parameters that a variant has of it: for figures that show variants by
+/// other means, and for which a norm more makes no other size.
+pub struct Shapes<'a>(HashMap<(&'a str, &'a str), u64>);
+
+impl<'a> Shapes<'a> {
+    pub fn of(results: impl Iterator<Item = &'a TrialResult>) -> Self {
+        let mut fewest: HashMap<(&str, &str), u64> = HashMap::new();
+        for result in results {
+            let params = fewest.entry((&result.family, &result.shape)).or_insert(result.params);
+            *params = result.params.min(*params);
+        }
+        Self(fewest)
+    }
+
+    pub fn model(&self, result: &'a TrialResult) -> Model<'a> {
+        let (family, shape) = (result.family.as_str(), result.shape.as_str());
+        (self.0[&(family, shape)], family, shape, None)
+    }
 }
 
 /// The models of some results with their ranks and labels.

@@ -1,10 +1,9 @@
 //! One curve a variant.
 
-use analysis::MeanPoint;
 use report::{VariantCurve, VariantsFigure};
+use store::TrialState;
 
 use super::{Drawing, X_LABEL, fit_curve, y_label};
-use crate::analyse::Analysis;
 
 /// How far beyond the sweep's largest compute laws are drawn.
 const BEYOND: f64 = 3.0;
@@ -17,7 +16,7 @@ pub fn figure(drawing: &Drawing) -> Option<VariantsFigure> {
     }
     let analysis = drawing.analysis;
     let last = analysis.points.iter().map(|point| point.x[0]).fold(0.0, f64::max);
-    let curve = |name: &String| curve(name, &analysis.of_variant(Some(name)), BEYOND * last);
+    let curve = |name: &String| curve(drawing, name, BEYOND * last);
     Some(VariantsFigure {
         title: format!("{}: {} against compute", drawing.sweep.name, y_label(analysis.y())),
         x_label: X_LABEL.into(),
@@ -27,12 +26,21 @@ pub fn figure(drawing: &Drawing) -> Option<VariantsFigure> {
     })
 }
 
-fn curve(name: &str, analysis: &Analysis, end: f64) -> VariantCurve {
-    let spots = |points: &[MeanPoint]| points.iter().map(|mean| (mean.x, mean.y)).collect();
+fn curve(drawing: &Drawing, name: &str, end: f64) -> VariantCurve {
+    let analysis = drawing.analysis.of_variant(Some(name));
     VariantCurve {
         label: name.to_owned(),
-        points: spots(&analysis::seed_means(&analysis.points)),
-        frontier: spots(&analysis.frontier()),
-        fit: analysis.fits().first().map(|fit| fit_curve(analysis, fit, end)),
+        points: every_trial(drawing, name),
+        frontier: analysis.frontier().iter().map(|mean| (mean.x, mean.y)).collect(),
+        fit: analysis.fits().first().map(|fit| fit_curve(&analysis, fit, end)),
     }
+}
+
+/// Also those with a learning rate that is not the best.
+fn every_trial(drawing: &Drawing, variant: &str) -> Vec<(f64, f64)> {
+    let of_it = drawing.all.iter().filter(|result| result.variant.as_deref() == Some(variant));
+    of_it
+        .filter(|result| result.state == TrialState::Finished)
+        .filter_map(|result| Some((result.train_flops, drawing.analysis.value(result)?)))
+        .collect()
 }
