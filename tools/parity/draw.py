@@ -120,7 +120,8 @@ class Draw:
 
     def step_case(self, number):
         """No adaptive optimiser meets a parameter without influence on the loss, of whose gradient's rounding noise it
-        would make whole steps: keys' biases, and the last biases of a Mixer's token MLPs, which the next norm removes.
+        would make whole steps: keys' biases, all of attention to a single token, and the last biases of a Mixer's token
+        MLPs, which the next norm removes.
         """
         family = self.random.choice(["vit", "vit", "hybrid", "bit", "mixer"])
         optimiser = self.optimiser(["sgd"] if family == "mixer" else ["adamw", "sgd", "adafactor"])
@@ -132,13 +133,15 @@ class Draw:
         if optimiser["name"] != "sgd" and family in ("vit", "hybrid"):
             spec |= dict(qkv_bias=False, norm=self.random.choice(["layer-norm-no-bias", "rms-norm"]))
             spec["pool"] = self.random.choice(["gap", "token"]) if spec.get("pool") == "map" else spec.get("pool", "gap")
+            if models.build(spec).patch_embed.num_patches == 1:
+                spec |= dict(pool="token", fc_norm=False)
         batch = self.random.randint(2, 6)
         schedule = self.random.choice([dict(decay="constant"), dict(decay="rsqrt", timescale=1.5, shift=0.5)])
         train = dict(batch=batch, learning_rate=1e-3 if optimiser["name"] == "sgd" else 1e-4, schedule=schedule)
         train |= dict(optimiser=optimiser, weight_decay=self.decay(), clip=self.random.choice([0, 0.5, 1.0, 5.0]))
         train |= self.options(
             objective=["softmax", "sigmoid", dict(name="softmax", label_smoothing=0.2)],
-            micro_batch=[batch, max(1, batch // 2)], checkpoint_activations=[False, True],
+            micro_batch=[n for n in range(1, batch + 1) if batch % n == 0], checkpoint_activations=[False, True],
         )
         return dict(name=f"random step {number}, {family}, {optimiser['name']}", spec=spec, train=train)
 

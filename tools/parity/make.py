@@ -108,12 +108,14 @@ def close(left, right, tolerance):
 
 
 def write(root):
+    """The paths of the files that it wrote below `root`."""
     for path, file in ((FORWARD, forward_file()), (STEPS, steps_file())):
         path = Path(root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(pretty(file))
-        print(f"{path}: {len(file['cases'])} cases, {path.stat().st_size / 1000:.0f} kB", file=sys.stderr)
+        yield path
 
 
 if __name__ == "__main__":
-    write(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[2])
+    for path in write(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[2]):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB", file=sys.stderr)

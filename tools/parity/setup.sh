@@ -36,7 +36,7 @@ python3 -m venv .venv || {
     rm -rf .venv
     fail "python3 cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)"
 }
-say "installing PyTorch and timm into it (1.6 GB)"
+say "installing PyTorch and timm into it (1.5 GB)"
 # shellcheck disable=SC2086
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $reference &&
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $imports ||
