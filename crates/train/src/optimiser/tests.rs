@@ -465,3 +465,13 @@ fn microseconds_of_an_update_are_printed() {
         println!("{:>6} us, at best {:>6}: {optimiser:?}", times[times.len() / 2], times[0]);
     }
 }
+
+#[test]
+fn the_norm_of_a_long_gradient_is_exact() {
+    for len in [1, 100, 4096, 4100, 3_000_000] {
+        let values = ((Tensor::arange(len, (Kind::Double, CPU)) + 1.0) * 0.37).sin();
+        let expected = values.norm().double_value(&[]);
+        let found = super::norm(&values.to_kind(Kind::Float)).double_value(&[]);
+        assert!((found / expected - 1.0).abs() < 5e-7, "{len}: {found}, not {expected}");
+    }
+}
