@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 
 bench/step.sh
 bench/step.sh --precision bf16 --model 48x4 --model 96x6
+bench/recipes.sh
 bench/fit.sh

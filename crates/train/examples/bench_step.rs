@@ -1,6 +1,7 @@
 //! The trainer's step on command, for bench/step.py: a line `{"spec": .., "train": .., "batch": n}` makes
 //! a model (docs/models.md has both tables), a line `n` takes n steps with it and answers with their
-//! seconds and the last loss.
+//! seconds and the last loss; a line `memory` answers with the most bytes that the process has had in
+//! memory so far.
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
@@ -25,6 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = io::stdout();
     for line in io::stdin().lock().lines() {
         let line = line?;
+        if line == "memory" {
+            writeln!(out, "{}", peak_bytes()?)?;
+            out.flush()?;
+            continue;
+        }
         match (line.trim().parse::<u64>(), &mut state) {
             (Ok(steps), Some(state)) => {
                 let (seconds, loss) = take(state, steps)?;
@@ -53,6 +59,14 @@ fn start(what: &Value, setting: &Setting) -> Result<State, Box<dyn std::error::E
     let draws = (0..batch.into()).map(|index| Draw { index, epoch: 0 }).collect();
     let learner = Learner::of(&spec, &train, 0, &models::initial(&spec, 0), setting.device)?;
     Ok(State { learner, batch: Batch { images, labels, draws }, learning_rate, done: 0 })
+}
+
+/// Linux's high-water mark of resident memory.
+fn peak_bytes() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(1024 * kib)
 }
 
 /// Seconds of `steps` steps, and the last one's loss; reading it waits for the device.
