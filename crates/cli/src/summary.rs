@@ -43,8 +43,9 @@ impl Findings {
         let main = Analysis::new(&all, plan, &outcome);
         let mut others = Vec::new();
         for metric in store.metrics(&sweep.name).await? {
-            let is_of_a_task = !metric.starts_with("val_") && !metric.starts_with("attention_");
-            if is_of_a_task && metric != main.y() {
+            let is_of_the_trial =
+                matches!(&*metric, "val_error" | "val_loss") || metric.starts_with("attention_");
+            if !is_of_the_trial && metric != main.y() {
                 let outcome = Outcome::read(store, &sweep.name, &metric).await?;
                 others.push(Analysis::new(&all, plan, &outcome));
             }

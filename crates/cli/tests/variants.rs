@@ -152,6 +152,15 @@ fn a_sweep_of_variants_is_compared_evaluated_and_drawn() {
         counted,
         [(Some("bit"), Some(8)), (Some("plain"), Some(16)), (Some("qk norm"), Some(16))]
     );
+    let spent = &place.query("select * from sweep_spent")[0];
+    let plan = place.stdout(&["plan", "sweep.toml", "--format", "json"], 0);
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    for (column, key) in
+        [("train_flops", "train_flops_planned"), ("evaluation_flops", "evaluation_flops")]
+    {
+        let (spent, planned) = (spent[column].as_f64().unwrap(), plan[key].as_f64().unwrap());
+        assert!((spent / planned - 1.0).abs() < 1e-9, "{key}: {spent} of {planned}");
+    }
     // Nothing is left to do, to fit or to draw.
     let scaling =
         std::fs::metadata(folder.join("few_shot_5_error.png")).unwrap().modified().unwrap();

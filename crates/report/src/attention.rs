@@ -28,7 +28,7 @@ pub struct AttentionFigure {
     pub variants: Vec<String>,
     /// Of a trial's largest attention logit.
     pub logits: Vec<Course>,
-    /// Of a trial's attention entropy; as a rule the smallest of its blocks.
+    /// Of a trial's attention entropy, as a rule the mean of its blocks.
     pub entropies: Vec<Course>,
 }
 

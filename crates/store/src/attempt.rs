@@ -204,7 +204,8 @@ async fn insert(
 }
 
 /// Ends an attempt and moves its segment on; `false` if it is stale. Without a report of what it
-/// used, the steps that it had reported stand.
+/// used, the steps that it had reported stand. An evaluation that takes no steps is its passes over the
+/// task's examples, all of them.
 pub(crate) async fn end(
     conn: &mut SqliteConnection,
     segment_id: &str,
@@ -219,8 +220,11 @@ pub(crate) async fn end(
     sqlx::query(
         "update attempt
          set outcome = ?3, ended_at = ?4, reason = ?5, steps = coalesce(?6, steps),
-             train_flops = coalesce(?6 * (select train_flops / (end_step - start_step) from segment
-                                          where segment_id = ?1), train_flops),
+             train_flops = coalesce(
+                 (select case when ?6 = 0 and kind = 'transfer' and ?3 = 'finished' then train_flops
+                              else ?6 * (train_flops / (end_step - start_step)) end
+                  from segment where segment_id = ?1),
+                 train_flops),
              device_s = ?7, data_s = ?8
          where segment_id = ?1 and attempt = ?2",
     )

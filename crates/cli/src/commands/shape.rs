@@ -13,12 +13,12 @@ use crate::output::{Format, Rows};
 
 /// Parameters and FLOPs of a model, in closed form
 ///
-/// The model is a file, or spelt out by options that are named after the keys of a sweep file's [model];
+/// The model is a file, or spelt out by options that are named after the keys of a sweep file's model table;
 /// what is left out has the value that it has there. FLOPs are per example; a multiply-add is two;
 /// training is three times the forward pass.
 #[derive(clap::Args)]
 pub struct ShapeArgs {
-    /// The [model] table as JSON, with one `shape`, `resolution` and `classes`
+    /// The model table of a sweep file as JSON, with one `shape`, `resolution` and `classes`
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     spec: Option<PathBuf>,
 

@@ -53,7 +53,7 @@ fn attempt(order: &Order) -> io::Result<()> {
     tell(order, TrainerEvent::Evaluated { step, metrics: metrics(&order.segment) })?;
     // Empty, but there: a coordinator trains a parent again whose checkpoint is gone.
     fs::create_dir_all(order.checkpoints.join(spec::checkpoint_name(step)))?;
-    let spent = Spent { steps: order.segment.steps(), device_s: 0.001, data_s: 0.0 };
+    let spent = Spent { steps: steps(&order.segment), device_s: 0.001, data_s: 0.0 };
     tell(order, TrainerEvent::Finished { step, spent })
 }
 
@@ -65,6 +65,14 @@ fn is_refused(segment: &SegmentSpec, what: &str) -> bool {
     match &segment.transfer {
         Some(_) => what == "transfer",
         None => what == segment.recipe.model.shape_name(),
+    }
+}
+
+/// Steps that are executed: none where features are enough.
+fn steps(segment: &SegmentSpec) -> u64 {
+    match segment.transfer.as_ref().map(|task| &task.method) {
+        Some(TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_)) => 0,
+        Some(TransferMethod::FineTune(_)) | None => segment.steps(),
     }
 }
 
