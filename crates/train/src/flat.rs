@@ -114,13 +114,6 @@ impl Span {
     }
 }
 
-impl Group {
-    /// This group's part of a buffer.
-    pub(crate) fn of(&self, buffer: &Tensor) -> Tensor {
-        buffer.narrow(0, self.range.start, self.range.end - self.range.start)
-    }
-}
-
 /// A parameter and what decides on its place.
 struct Placed<'a> {
     decay: DecayGroup,

@@ -11,8 +11,8 @@ use std::ops::Range;
 use tch::{Kind, Tensor};
 use torch_ext::{SgdState, TorchError, fused_sgd};
 
-use super::Step;
 use super::moment::{self, FirstMoment};
+use super::{Step, piece};
 use crate::flat::{Flat, Span, aligned};
 
 #[derive(Debug)]
@@ -93,10 +93,11 @@ impl Adafactor {
         }
         self.measure(step.gradient, self.beta2(step.number));
         self.precondition(step.gradient);
-        let exp_avg = self.exp_avg.take_in(step.gradient, 1.0 - self.spec.beta1);
-        for (group, rate) in step.groups() {
-            let (param, grad) = (&group.of(&step.flat.params), &group.of(&exp_avg));
-            let state = SgdState { param, grad, momentum: None, grad_scale: None };
+        for (range, rate) in step.pieces() {
+            let update = piece(step.gradient, &range);
+            let exp_avg = self.exp_avg.take_in(&range, &update, 1.0 - self.spec.beta1);
+            let param = &piece(&step.flat.params, &range);
+            let state = SgdState { param, grad: &exp_avg, momentum: None, grad_scale: None };
             fused_sgd(&state, rate.learning_rate, rate.weight_decay, false)?;
         }
         Ok(())
@@ -108,10 +109,9 @@ impl Adafactor {
 
     /// Moves the second moments towards those of `gradient`.
     fn measure(&mut self, gradient: &Tensor, beta2: f64) {
-        let squares = self.eps.addcmul(gradient, gradient);
         let measured = self.exp_avg_sq.empty_like();
         for block in &self.blocks {
-            block.measure(&squares, &measured);
+            block.measure(gradient, &self.eps, &measured);
         }
         let _ = self.exp_avg_sq.lerp_(&measured, 1.0 - beta2);
     }
@@ -158,10 +158,13 @@ impl Block {
         Self::Full { spans: spans.to_vec(), range, at }
     }
 
-    fn measure(&self, squares: &Tensor, measured: &Tensor) {
+    fn measure(&self, gradient: &Tensor, eps: &Tensor, measured: &Tensor) {
         match self {
-            Self::Factored(factored) => factored.measure(squares, measured),
-            Self::Full { range, at, .. } => piece(measured, at).copy_(&piece(squares, range)),
+            Self::Factored(factored) => factored.measure(gradient, eps, measured),
+            Self::Full { range, at, .. } => {
+                let gradient = piece(gradient, range);
+                piece(measured, at).copy_(&eps.addcmul(&gradient, &gradient));
+            }
         }
     }
 
@@ -189,11 +192,6 @@ impl Block {
     }
 }
 
-/// A view of a stretch of a buffer.
-fn piece(buffer: &Tensor, range: &Range<i64>) -> Tensor {
-    buffer.narrow(0, range.start, range.end - range.start)
-}
-
 impl Factored {
     fn new(spans: &[Span], axes: Axes, len: &mut i64) -> Self {
         let count = i64::try_from(spans.len()).expect("far fewer tensors than elements");
@@ -217,8 +215,9 @@ impl Factored {
         padded.narrow(1, 0, end - start).view(&self.shape[..])
     }
 
-    fn measure(&self, squares: &Tensor, measured: &Tensor) {
-        let squares = self.of(squares);
+    fn measure(&self, gradient: &Tensor, eps: &Tensor, measured: &Tensor) {
+        let gradient = self.of(gradient);
+        let squares = eps.addcmul(&gradient, &gradient);
         for (part, axis) in [(&self.rows, self.axes.largest), (&self.columns, self.axes.second)] {
             let _ = squares.mean_out(&part.of(measured), dimension(axis), true, None::<Kind>);
         }

@@ -5,8 +5,8 @@ use spec::Moment;
 use tch::{Kind, Tensor};
 use torch_ext::{AdamWState, TorchError, fused_adamw};
 
-use super::Step;
 use super::moment::{self, FirstMoment};
+use super::{Step, piece};
 use crate::flat::Flat;
 
 #[derive(Debug)]
@@ -30,20 +30,21 @@ impl AdamW {
 
     pub(super) fn apply(&mut self, step: &Step<'_>) -> Result<(), TorchError> {
         let _ = self.number.fill_(step.number as f64);
-        let exp_avg = self.exp_avg.widened(step.flat.params.kind());
-        for (group, rate) in step.groups() {
+        for (range, rate) in step.pieces() {
+            let param = piece(&step.flat.params, &range);
+            let exp_avg = self.exp_avg.widened(&range, param.kind());
             let state = AdamWState {
-                param: &group.of(&step.flat.params),
-                grad: &group.of(step.gradient),
-                exp_avg: &group.of(&exp_avg),
-                exp_avg_sq: &group.of(&self.exp_avg_sq),
+                param: &param,
+                grad: &piece(step.gradient, &range),
+                exp_avg: &exp_avg,
+                exp_avg_sq: &piece(&self.exp_avg_sq, &range),
                 step: &self.number,
                 grad_scale: step.divisor,
             };
             let betas = (self.spec.beta1, self.spec.beta2);
             fused_adamw(&state, rate.learning_rate, betas, self.spec.eps, rate.weight_decay)?;
+            self.exp_avg.keep(&range, &exp_avg);
         }
-        self.exp_avg.keep(&exp_avg);
         Ok(())
     }
 

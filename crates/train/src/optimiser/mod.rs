@@ -12,6 +12,8 @@ mod adamw;
 mod moment;
 mod sgd;
 
+use std::ops::Range;
+
 use spec::{Convention, Optimiser, TrainSpec, WeightDecay};
 use tch::{Kind, Tensor};
 use torch_ext::TorchError;
@@ -75,10 +77,28 @@ struct Rate {
     weight_decay: f64,
 }
 
+/// Elements of a buffer that are updated by one kernel where a copy of another kind is made of them:
+/// large enough to keep a device busy, and small beside a model that fills it.
+const PIECE: i64 = 1 << 20;
+
 impl Step<'_> {
-    fn groups(&self) -> impl Iterator<Item = (&Group, Rate)> {
-        self.flat.groups.iter().zip(self.rates.iter().copied())
+    fn groups(&self) -> impl Iterator<Item = (Range<i64>, Rate)> {
+        let ranges = self.flat.groups.iter().map(|group| group.range.clone());
+        ranges.zip(self.rates.iter().copied())
     }
+
+    /// The groups in pieces of at most [`PIECE`].
+    fn pieces(&self) -> impl Iterator<Item = (Range<i64>, Rate)> {
+        self.groups().flat_map(|(range, rate)| {
+            let starts = range.clone().step_by(PIECE as usize);
+            starts.map(move |start| (start..range.end.min(start + PIECE), rate))
+        })
+    }
+}
+
+/// A view of a stretch of a buffer.
+fn piece(buffer: &Tensor, range: &Range<i64>) -> Tensor {
+    buffer.narrow(0, range.start, range.end - range.start)
 }
 
 impl Update {

@@ -4,8 +4,8 @@
 use tch::Tensor;
 use torch_ext::{SgdState, TorchError, fused_sgd};
 
-use super::Step;
 use super::moment::FirstMoment;
+use super::{Step, piece};
 use crate::flat::Flat;
 
 #[derive(Debug)]
@@ -20,24 +20,23 @@ impl Sgd {
     }
 
     pub(super) fn apply(&mut self, step: &Step<'_>) -> Result<(), TorchError> {
-        let exp_avg = self.exp_avg.widened(step.flat.params.kind());
-        for (group, rate) in step.groups() {
-            let mut params = group.of(&step.flat.params);
+        for (range, rate) in step.pieces() {
+            let mut params = piece(&step.flat.params, &range);
+            let exp_avg = self.exp_avg.widened(&range, params.kind());
             if rate.weight_decay != 0.0 {
                 // Before the kernel, which would add its own decay to the momentum.
                 params *= 1.0 - rate.learning_rate * rate.weight_decay;
             }
-            let buffer = group.of(&exp_avg);
             let state = SgdState {
                 param: &params,
-                grad: &group.of(step.gradient),
+                grad: &piece(step.gradient, &range),
                 // The kernel refuses a buffer that nothing is to be kept in.
-                momentum: (self.spec.momentum > 0.0).then_some((&buffer, self.spec.momentum)),
+                momentum: (self.spec.momentum > 0.0).then_some((&exp_avg, self.spec.momentum)),
                 grad_scale: step.divisor,
             };
             fused_sgd(&state, rate.learning_rate, 0.0, self.spec.nesterov)?;
+            self.exp_avg.keep(&range, &exp_avg);
         }
-        self.exp_avg.keep(&exp_avg);
         Ok(())
     }
 
