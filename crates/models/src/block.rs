@@ -147,9 +147,12 @@ impl Parallel {
         let mlp = MlpInit::xavier(width, hidden);
         let in_norm = Norm::build(builder, "in_norm", width, spec.norm);
         let parts = [(hidden, mlp.up), (3 * width, square)];
-        let in_weight = builder.stacked("in_proj.weight", width, &parts);
+        let in_weight = builder.stacked("in_proj.weight", &[width], &parts);
         let in_bias = match spec.qkv_bias {
-            true => InBias::All(builder.tensor("in_proj.bias", &[hidden + 3 * width], zero)),
+            true => {
+                let parts = [(hidden, mlp.bias), (3 * width, zero)];
+                InBias::All(builder.stacked("in_proj.bias", &[], &parts))
+            }
             false => InBias::Mlp(builder.tensor("mlp_bias", &[hidden], mlp.bias)),
         };
         Self {

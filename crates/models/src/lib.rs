@@ -24,7 +24,7 @@ use vit::Vit;
 
 use parameters::Builder;
 pub use parameters::{BindError, Mismatch, Parameter};
-pub use pass::{Corrupted, Noise, Pass, Watch};
+pub use pass::{Corrupted, DROPOUT_BLOCK, Noise, Pass, Watch, Watched};
 pub use positions::resample_positions;
 
 /// Initial parameters on the CPU, f32, in the order of timm's state dict. Each depends on the seed

@@ -14,6 +14,13 @@ pub struct Parameter {
     pub tensor: Tensor,
 }
 
+impl Parameter {
+    /// Whether it is the classifier's: `head.weight`, or `head.fc.weight` in BiT, and their biases.
+    pub fn is_head(&self) -> bool {
+        self.name.starts_with("head.")
+    }
+}
+
 /// Everything that keeps tensors from being a model's parameters.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("these are not the model's parameters: {}", listed(.0))]
@@ -78,21 +85,21 @@ impl<'a> Builder<'a> {
         part
     }
 
-    /// The parameter of this name. One that is missing or misshapen is noted, and zeros stand in.
+    /// The parameter of this name. One that is missing or misshapen is noted, and nothing stands in for it.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[i64], init: Init) -> Tensor {
         self.take(name, shape, &|seed, name| init.tensor(seed, name, shape))
     }
 
-    /// A matrix of so many columns whose rows are drawn part by part.
-    pub(crate) fn stacked(&mut self, name: &str, columns: i64, parts: &[(i64, Init)]) -> Tensor {
-        let rows = parts.iter().map(|(rows, _)| rows).sum();
+    /// A tensor whose rows, each of shape `row`, are drawn part by part.
+    pub(crate) fn stacked(&mut self, name: &str, row: &[i64], parts: &[(i64, Init)]) -> Tensor {
+        let rows = |rows: i64| [&[rows], row].concat();
         let draw = |seed: u64, name: &str| {
-            let part = |(at, (rows, init)): (usize, &(i64, Init))| {
-                init.tensor(seed, &format!("{name}.{at}"), &[*rows, columns])
+            let part = |(at, (count, init)): (usize, &(i64, Init))| {
+                init.tensor(seed, &format!("{name}.{at}"), &rows(*count))
             };
             Tensor::cat(&parts.iter().enumerate().map(part).collect::<Vec<_>>(), 0)
         };
-        self.take(name, &[rows, columns], &draw)
+        self.take(name, &rows(parts.iter().map(|(count, _)| count).sum()), &draw)
     }
 
     fn take(&mut self, name: &str, shape: &[i64], draw: &dyn Fn(u64, &str) -> Tensor) -> Tensor {
@@ -112,7 +119,7 @@ impl<'a> Builder<'a> {
                     None => Mismatch::Missing { name, shape: shape.to_vec() },
                 };
                 wrong.push(mismatch);
-                Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+                Tensor::zeros([0], (Kind::Float, Device::Cpu))
             }
         }
     }

@@ -8,7 +8,10 @@ use tch::{Kind, Tensor, no_grad_guard};
 /// are no such grid.
 pub fn resample_positions(positions: &Tensor, to: i64, how: Resample) -> Option<Tensor> {
     let _no_grad = no_grad_guard();
-    let (_, rows, width) = positions.size3().ok()?;
+    let [1, rows, width] = positions.size()[..] else { return None };
+    if width == 0 {
+        return None;
+    }
     let (class, from) = [0, 1].into_iter().find_map(|class| {
         let from = ((rows - class) as f64).sqrt().round() as i64;
         (from > 0 && from * from == rows - class).then_some((class, from))

@@ -2,7 +2,7 @@
 //! (2106.04560) and Dehghani et al. (2302.05442), over image patches or over a ResNet's output.
 //! Pre-norm; initialised as big_vision does; named and laid out as timm's.
 
-use spec::{Block as BlockKind, Mup, Pool, Positions, Stages, VitSpec};
+use spec::{Block as BlockKind, Pool, Positions, Stages, VitSpec};
 use tch::{Device, Kind, Tensor};
 
 use crate::block::{Block, BlockSpec};
@@ -50,6 +50,8 @@ struct AttentionPool {
     norm: Norm,
     mlp: Mlp,
     heads: i64,
+    /// Of the attention logits; None: `1 / sqrt(head)`.
+    scale: Option<f64>,
 }
 
 /// Dropout site of the sum of patches and positions; blocks count on from 1.
@@ -208,7 +210,7 @@ impl AttentionPool {
         let (width, hidden) = (i64::from(shape.width), i64::from(shape.mlp));
         let square = Init::XavierUniform { fan_in: width, fan_out: width };
         let zero = Some(Init::Constant(0.0));
-        let probe = Init::XavierUniform { fan_in: 1, fan_out: width };
+        let probe = Init::XavierUniform { fan_in: 1, fan_out: base_width(spec) };
         Self {
             latent: builder.tensor("latent", &[1, 1, width], probe),
             query: Linear::build(builder, "q", (width, width), square, zero),
@@ -223,6 +225,7 @@ impl AttentionPool {
                 MlpInit::xavier(width, hidden),
             ),
             heads: i64::from(shape.heads),
+            scale: attention_scale(spec),
         }
     }
 
@@ -243,12 +246,24 @@ impl AttentionPool {
             None::<Tensor>,
             0.0,
             false,
-            None,
+            self.scale,
             false,
         );
         let x = self.projection.forward(&attended.reshape([batch, width]));
         &x + self.mlp.forward(&self.norm.forward(&x), 0.0, 0, pass)
     }
+}
+
+/// The width whose initial scale parameters have that do not grow with the width: under muP the base's.
+fn base_width(spec: &VitSpec) -> i64 {
+    spec.mup.map_or(spec.shape.shape.width, |mup| mup.base_width).into()
+}
+
+/// muP's `sqrt(base) / head` where a base is given (2203.03466, definition 4.1, scaled to the base).
+fn attention_scale(spec: &VitSpec) -> Option<f64> {
+    let head = f64::from(spec.shape.shape.width / spec.shape.shape.heads);
+    let base = spec.mup?.base_head?;
+    Some(f64::from(base).sqrt() / head)
 }
 
 fn positions(builder: &mut Builder<'_>, spec: &VitSpec, grid: i64) -> Tensor {
@@ -257,8 +272,7 @@ fn positions(builder: &mut Builder<'_>, spec: &VitSpec, grid: i64) -> Tensor {
     match spec.positions {
         Positions::Learned => {
             let tokens = grid * grid + i64::from(has_class);
-            let base = spec.mup.map_or(width, |Mup { base_width, .. }| base_width.into());
-            let std = 1.0 / (base as f64).sqrt();
+            let std = 1.0 / (base_width(spec) as f64).sqrt();
             builder.tensor("pos_embed", &[1, tokens, width], Init::Normal { std })
         }
         Positions::Sincos2d => sincos2d(grid, width, has_class),
@@ -287,7 +301,6 @@ impl BlockSpec {
     fn of(spec: &VitSpec, index: u32) -> Self {
         let shape = spec.shape.shape;
         let last = f64::from(shape.depth.saturating_sub(1).max(1));
-        let head = f64::from(shape.width / shape.heads);
         let branches = match spec.block {
             BlockKind::Sequential => 2,
             BlockKind::Parallel => 1,
@@ -301,7 +314,7 @@ impl BlockSpec {
             gelu: spec.gelu,
             qk_norm: spec.qk_norm,
             qkv_bias: spec.qkv_bias,
-            scale: spec.mup.and_then(|mup| mup.base_head).map(|base| f64::from(base).sqrt() / head),
+            scale: attention_scale(spec),
             dropout: spec.dropout,
             drop_path: spec.drop_path * f64::from(index) / last,
             first_site: EMBEDDING_SITE + 1 + 3 * index,

@@ -1,12 +1,15 @@
 //! Our forward passes against timm's. `make parity` makes golden/forward.json anew, tries random
 //! configurations besides, and says where the numbers are from: tools/parity/README.md.
 
+#[path = "golden/formulas.rs"]
+mod formulas;
+
 use std::collections::BTreeMap;
 
 use models::{Model, Parameter, Pass, initial, resample_positions};
 use serde::Deserialize;
 use spec::{ModelSpec, Resample};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -28,30 +31,9 @@ struct Case {
     features: Option<Vec<f64>>,
 }
 
-/// tools/parity/models.py, `formula_weights`: the n-th of the sorted names.
-fn filled(n: usize, name: &str, shape: &[i64]) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let i = Tensor::arange_start(1, count + 1, (Kind::Double, Device::Cpu));
-    let module = name.rsplit('.').nth(1).unwrap_or_default();
-    let values = match name.ends_with(".weight") && module.starts_with("conv") {
-        true => ((i.square().remainder(1009) * 0.37 + n as f64).sin()) * 0.001,
-        false => {
-            let is_scale = name.contains("norm") && name.ends_with("weight");
-            (i * 0.37 + n as f64).sin() * 0.1 + f64::from(is_scale)
-        }
-    };
-    values.view(shape)
-}
-
-/// `formula_images`.
-fn images(batch: i64, side: i64) -> Tensor {
-    let i = Tensor::arange(batch * 3 * side * side, (Kind::Double, Device::Cpu));
-    (i.remainder(257) / 128.5 - 1).view([batch, 3, side, side])
-}
-
 fn parameters(case: &Case, spec: &ModelSpec, kind: Kind) -> Vec<Parameter> {
     let fill = |(n, (name, shape)): (usize, (&String, &Vec<i64>))| {
-        let tensor = filled(n, name, shape);
+        let tensor = formulas::weight(n, name, shape);
         let tensor = match (case.resample, spec.grid()) {
             (Some(how), Some(grid)) if name == "pos_embed" => {
                 resample_positions(&tensor, grid.into(), how).expect("a square grid")
@@ -70,15 +52,6 @@ fn relative_error(found: &Tensor, expected: &[f64]) -> f64 {
     error.double_value(&[]) / expected.abs().max().double_value(&[])
 }
 
-/// tools/parity/make.py, `digest`: the sum, the sum of squares, and eight elements.
-fn digest(values: &Tensor) -> Vec<f64> {
-    let flat = values.to_kind(Kind::Double).reshape([-1]);
-    let count = flat.size()[0];
-    let sums = [flat.sum(Kind::Double), flat.square().sum(Kind::Double)];
-    let elements = (0..8).map(|k| flat.get((2 * k + 1) * count / 16));
-    sums.into_iter().chain(elements).map(|scalar| scalar.double_value(&[])).collect()
-}
-
 /// Largest difference of two digests: of sums over what they are sums of, of elements over the largest.
 fn digest_error(values: &Tensor, expected: &[f64]) -> f64 {
     let values = values.to_kind(Kind::Double);
@@ -86,7 +59,7 @@ fn digest_error(values: &Tensor, expected: &[f64]) -> f64 {
     let largest = scalar(values.abs().max());
     let scales =
         [scalar(values.abs().sum(Kind::Double)), scalar(values.square().sum(Kind::Double))];
-    let found = digest(&values);
+    let found = formulas::digest(&values);
     assert_eq!(found.len(), expected.len());
     let scales = scales.into_iter().chain(std::iter::repeat(largest));
     let error = |((found, expected), scale): ((&f64, &f64), f64)| (found - expected).abs() / scale;
@@ -102,7 +75,7 @@ fn every_family_and_option_gives_timms_numbers() {
         for (kind, tolerance) in [(Kind::Double, 1e-9), (Kind::Float, 1e-5)] {
             let model = Model::bind(&spec, &parameters(case, &spec, kind))
                 .unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            let images = images(golden.batch, spec.resolution().into()).to_kind(kind);
+            let images = formulas::images(golden.batch, spec.resolution().into()).to_kind(kind);
             let logits = model.forward(&images, &Pass::PLAIN);
             assert_eq!(logits.size(), case.logits_shape, "{}", case.name);
             let error = relative_error(&logits, &case.logits);

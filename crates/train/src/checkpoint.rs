@@ -6,21 +6,20 @@
 //! (`exp_avg.`, `exp_avg_sq.`, `exp_avg_sq_row.`, `exp_avg_sq_col.`, and `average.` for Polyak's
 //! average), each as f32, f64 or bf16 as it is held.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use models::Parameter;
-use safetensors::View;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use spec::{FORMAT, SegmentId};
-use tch::{Device, Kind, Tensor, no_grad_guard};
+use tch::{Tensor, no_grad_guard};
 
 use crate::flat::{Flat, Span};
 use crate::optimiser::AVERAGE;
+use crate::tensors::{Saved, dtype, kind, sizes};
 
 const TENSORS: &str = "tensors.safetensors";
 const MANIFEST: &str = "checkpoint.json";
@@ -220,55 +219,6 @@ fn all(flat: &Flat, state: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     flat.named("", &flat.params).into_iter().chain(state).collect()
 }
 
-/// What tensors of a learner can be, here and in a file.
-const KINDS: [(Kind, Dtype); 3] =
-    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::BFloat16, Dtype::BF16)];
-
-fn dtype(tensor: &Tensor) -> Dtype {
-    let kind = tensor.kind();
-    let found = KINDS.into_iter().find(|(ours, _)| *ours == kind);
-    found.expect("parameters and optimiser state are f32, f64 or bf16").1
-}
-
-fn sizes(shape: &[i64]) -> Vec<usize> {
-    shape.iter().map(|size| size.unsigned_abs() as usize).collect()
-}
-
-/// A tensor as safetensors writes it: its bytes come to the host when it is its turn.
-struct Saved {
-    tensor: Tensor,
-    shape: Vec<usize>,
-}
-
-impl Saved {
-    fn new(tensor: Tensor) -> Self {
-        Self { shape: sizes(&tensor.size()), tensor }
-    }
-}
-
-impl View for Saved {
-    fn dtype(&self) -> Dtype {
-        dtype(&self.tensor)
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        // Bit by bit, little-endian as the machines that libtorch runs on.
-        let host = self.tensor.to_device(Device::Cpu).reshape(-1).view_dtype(Kind::Uint8);
-        let mut bytes = vec![0; self.data_len()];
-        let count = bytes.len();
-        host.copy_data_u8(&mut bytes, count);
-        bytes.into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
-    }
-}
-
 fn load(path: &Path, flat: &Flat, state: &[(String, Tensor)]) -> Result<Manifest, CheckpointError> {
     let (manifest, bytes) = read(path)?;
     restore(&path.join(TENSORS), &bytes, all(flat, state))?;
@@ -335,7 +285,7 @@ fn parameter(file: &Path, views: &Views<'_>, span: &Span) -> Result<Parameter, C
     let Span { name, shape, .. } = span;
     let view = views.get(&format!("{AVERAGE}{name}")).or_else(|| views.get(name));
     let fitting = view.filter(|view| view.shape() == sizes(shape)).and_then(|view| {
-        let (kind, _) = KINDS.into_iter().find(|(_, dtype)| *dtype == view.dtype())?;
+        let kind = kind(view.dtype())?;
         Some(Tensor::from_data_size(view.data(), shape, kind))
     });
     let (path, name, shape) = (file.to_owned(), name.clone(), shape.clone());

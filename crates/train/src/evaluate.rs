@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data::{Cached, Source};
-use models::{BindError, Watch};
+use models::{BindError, Watch, Watched};
 use tch::{Kind, Tensor, no_grad_guard};
 use torch_ext::TorchError;
 
@@ -52,28 +52,25 @@ pub(crate) fn evaluate(
         let (images, labels) = batch.on(learner.device);
         let watch = Watch::default();
         let _logits = evaluated.logits(&images, labels, 0, Some(&watch))?;
-        metrics.extend(attention_metrics(&watch));
+        metrics.extend(attention_metrics(&watch.read()));
     }
     Ok(metrics)
 }
 
 /// `attention_logit_max` over all blocks and `attention_entropy`, the mean over blocks (nats), and both
 /// by block.
-fn attention_metrics(watch: &Watch) -> BTreeMap<String, f64> {
-    let host = |scalars: &[Tensor]| -> Vec<f64> {
-        scalars.iter().map(|scalar| scalar.double_value(&[])).collect()
-    };
-    let (logits, entropies) = (host(&watch.logits.borrow()), host(&watch.entropies.borrow()));
+fn attention_metrics(watched: &[Watched]) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
-    if logits.is_empty() {
+    if watched.is_empty() {
         return metrics;
     }
-    metrics.insert("attention_logit_max".into(), logits.iter().copied().fold(0.0, f64::max));
-    let mean = entropies.iter().sum::<f64>() / entropies.len() as f64;
+    let largest = watched.iter().map(|block| block.logit_max).fold(0.0, f64::max);
+    let mean = watched.iter().map(|block| block.entropy).sum::<f64>() / watched.len() as f64;
+    metrics.insert("attention_logit_max".into(), largest);
     metrics.insert("attention_entropy".into(), mean);
-    for (block, (logit, entropy)) in logits.into_iter().zip(entropies).enumerate() {
-        metrics.insert(format!("attention_logit_max_{block:02}"), logit);
-        metrics.insert(format!("attention_entropy_{block:02}"), entropy);
+    for (block, Watched { logit_max, entropy }) in watched.iter().enumerate() {
+        metrics.insert(format!("attention_logit_max_{block:02}"), *logit_max);
+        metrics.insert(format!("attention_entropy_{block:02}"), *entropy);
     }
     metrics
 }

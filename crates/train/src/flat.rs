@@ -164,12 +164,10 @@ fn laid_out(order: &[Placed<'_>]) -> (Vec<Span>, Vec<Group>) {
 /// Matrices and convolutions are decayed; biases, norms, positions, the class token and the probe are
 /// not.
 fn decay(parameter: &Parameter) -> DecayGroup {
-    if matches!(parameter.name.as_str(), "head.weight" | "head.fc.weight") {
-        DecayGroup::Head
-    } else if parameter.name.ends_with(".weight") && parameter.tensor.dim() >= 2 {
-        DecayGroup::Body
-    } else {
-        DecayGroup::None
+    match parameter.name.ends_with(".weight") && parameter.tensor.dim() >= 2 {
+        true if parameter.is_head() => DecayGroup::Head,
+        true => DecayGroup::Body,
+        false => DecayGroup::None,
     }
 }
 

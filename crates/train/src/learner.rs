@@ -3,7 +3,7 @@
 use data::random::noise_seed;
 use data::{Draw, drop_path, mixup};
 use models::{BindError, Model, Noise, Parameter, Pass, Watch};
-use spec::{ModelSpec, Objective, Precision, Recipe, TrainSpec};
+use spec::{ModelSpec, Objective, Optimiser, Precision, Recipe, TrainSpec};
 use tch::{Device, Tensor};
 use torch_ext::TorchError;
 
@@ -12,7 +12,7 @@ use crate::flat::Flat;
 use crate::gradient::{Gradients, Way, add, full, gradients};
 use crate::objective::{Targets, loss};
 use crate::optimiser::Update;
-use crate::patches;
+use crate::patches::{self, Task};
 
 #[derive(Debug)]
 pub struct Learner {
@@ -36,12 +36,23 @@ pub struct Measured {
     pub gradient_norm: Tensor,
 }
 
-/// Examples `[first, first + count)` of a batch, mixed and with what is asked of them.
-struct Part {
+/// A batch as a step sees it. What comes from the host is made once, before the first pass.
+struct Prepared<'a> {
+    batch: &'a Batch,
+    step: u64,
+    mixed: Option<Mixed>,
+    task: Option<Task>,
+    /// See [`Noise::keeps`], of the whole batch.
+    keeps: Option<Tensor>,
+}
+
+/// The batch weighed against itself, rolled by one.
+struct Mixed {
     images: Tensor,
-    targets: Targets,
-    corrupted: Option<models::Corrupted>,
-    first: i64,
+    /// Labels of the other part.
+    labels: Tensor,
+    /// Weight of the batch's own labels.
+    share: f64,
 }
 
 impl Learner {
@@ -52,7 +63,8 @@ impl Learner {
     pub fn new(recipe: &Recipe, device: Device) -> Result<Self, BindError> {
         let mut initial = models::initial(&recipe.model, recipe.seed);
         if let Objective::Sigmoid { head_bias, .. } = recipe.train.objective {
-            for parameter in initial.iter_mut().filter(|parameter| is_head_bias(parameter)) {
+            let is_bias = |p: &&mut Parameter| p.is_head() && p.name.ends_with(".bias");
+            for parameter in initial.iter_mut().filter(is_bias) {
                 let _ = parameter.tensor.fill_(head_bias);
             }
         }
@@ -70,7 +82,13 @@ impl Learner {
         parameters: &[Parameter],
         device: Device,
     ) -> Result<Self, BindError> {
-        let multiplier = |parameter: &Parameter| models::rate_multiplier(spec, parameter);
+        // muP's rates are of Adam and its kin (2203.03466, table 8).
+        let multiplier = |parameter: &Parameter| match train.optimiser {
+            Optimiser::Adamw(_) | Optimiser::Adafactor(_) => {
+                models::rate_multiplier(spec, parameter)
+            }
+            Optimiser::Sgd(_) => 1.0,
+        };
         let flat = Flat::new(parameters, &multiplier, device);
         let leaves = flat.leaves();
         let model = Model::bind(spec, &leaves)?;
@@ -99,12 +117,11 @@ impl Learner {
     ) -> Result<Measured, TorchError> {
         let size = batch.images.size()[0];
         let micro = self.train.micro_batch.map_or(size, i64::from).min(size);
-        let mixed = self.mixed(batch, step);
+        let prepared = self.prepared(batch, step);
         let (mut total_loss, mut total) = (None, None);
         for first in (0..size).step_by(usize::try_from(micro).unwrap_or(1)) {
-            let part = self.part(batch, &mixed, first, micro.min(size - first));
-            let share = part.images.size()[0] as f64 / size as f64;
-            let Gradients { loss, of_leaves } = self.gradients(&part, size, step, share)?;
+            let count = micro.min(size - first);
+            let Gradients { loss, of_leaves } = self.gradients(&prepared, first, count)?;
             add(&mut total_loss, Some(loss));
             add(&mut total, Some(self.flat.gather(&of_leaves)));
         }
@@ -118,74 +135,79 @@ impl Learner {
         self.flat.views(&self.flat.params)
     }
 
-    /// The batch weighed against itself, rolled by one, and the share of the first; None without
-    /// mixup.
-    fn mixed(&self, batch: &Batch, step: u64) -> Option<(Tensor, Tensor, f64)> {
+    fn prepared<'a>(&self, batch: &'a Batch, step: u64) -> Prepared<'a> {
+        Prepared {
+            batch,
+            step,
+            mixed: self.mixed(batch, step),
+            task: self.task(&batch.images, &batch.draws, self.seed),
+            keeps: self.keeps(step, batch.images.size()[0]),
+        }
+    }
+
+    fn mixed(&self, batch: &Batch, step: u64) -> Option<Mixed> {
         (self.train.mixup > 0.0).then(|| {
             let share = mixup::share(self.seed, self.train.mixup, step);
             let rolled = batch.images.roll([1], [0]);
-            let images = &batch.images * share + rolled * (1.0 - share);
-            (images, batch.labels.roll([1], [0]), share)
+            Mixed {
+                images: &batch.images * share + rolled * (1.0 - share),
+                labels: batch.labels.roll([1], [0]),
+                share,
+            }
         })
     }
 
-    fn part(
-        &self,
-        batch: &Batch,
-        mixed: &Option<(Tensor, Tensor, f64)>,
-        first: i64,
-        count: i64,
-    ) -> Part {
-        let of = |tensor: &Tensor| tensor.narrow(0, first, count);
-        let (images, labels) = (of(&batch.images), of(&batch.labels));
-        if let (Objective::MaskedPatch { share }, ModelSpec::Vit(vit)) =
-            (self.train.objective, &self.spec)
-        {
-            let draws = &batch.draws[range(first, count)];
-            let (corrupted, targets) = patches::task(&images, draws, vit.patch, self.seed, share);
-            return Part { images, targets, corrupted: Some(corrupted), first };
-        }
-        let (images, targets) = match mixed {
-            None => (images, Targets::Labels(labels)),
-            Some((images, second, share)) => {
-                (of(images), Targets::Mixed { share: *share, first: labels, second: of(second) })
-            }
-        };
-        Part { images, targets, corrupted: None, first }
+    /// What is corrupted and asked for where the objective is to predict patches.
+    fn task(&self, images: &Tensor, draws: &[Draw], seed: u64) -> Option<Task> {
+        let Objective::MaskedPatch { share } = self.train.objective else { return None };
+        let ModelSpec::Vit(vit) = &self.spec else { return None };
+        Some(Task::new(images, draws, vit.patch, seed, share))
     }
 
-    /// Of the part's loss times `share`, its part of the batch.
+    /// Of the `count` examples from `first` on, weighed by their part of the batch.
     fn gradients(
         &self,
-        part: &Part,
-        batch: i64,
-        step: u64,
-        share: f64,
+        prepared: &Prepared<'_>,
+        first: i64,
+        count: i64,
     ) -> Result<Gradients, TorchError> {
-        let seed = |site: u32| noise_seed(self.seed, step, site.into());
-        let noise = Noise {
-            seed: &seed,
-            batch,
-            first: part.first,
-            keeps: self.keeps(step, part.first, part.images.size()[0]),
+        let Prepared { batch, step, mixed, task, keeps } = prepared;
+        let of = |tensor: &Tensor| tensor.narrow(0, first, count);
+        let images = of(mixed.as_ref().map_or(&batch.images, |mixed| &mixed.images));
+        let (corrupted, targets) = match (task, mixed) {
+            (Some(task), _) => {
+                let (corrupted, targets) = task.part(first, count);
+                (Some(corrupted), targets)
+            }
+            (None, None) => (None, Targets::Labels(of(&batch.labels))),
+            (None, Some(Mixed { labels, share, .. })) => {
+                let (first, second) = (of(&batch.labels), of(labels));
+                (None, Targets::Mixed { share: *share, first, second })
+            }
         };
-        let pass = Pass { noise: Some(&noise), corrupted: part.corrupted.as_ref(), watch: None };
+        // Purposes never share numbers, and sites are few: the block goes above them.
+        let seed = |site: u32, block: i64| {
+            let site = u64::from(site) | block.unsigned_abs() << u32::BITS;
+            noise_seed(self.seed, *step, site)
+        };
+        let keeps = keeps.as_ref().map(|keeps| keeps.narrow(1, first, count));
+        let noise = Noise { seed: &seed, first, keeps };
+        let pass = Pass { noise: Some(&noise), corrupted: corrupted.as_ref(), watch: None };
+        let share = count as f64 / batch.images.size()[0] as f64;
         let loss_of = |logits: &Tensor| {
-            let loss = loss(&self.train.objective, logits, &part.targets);
+            let loss = loss(&self.train.objective, logits, &targets);
             if share < 1.0 { loss * share } else { loss }
         };
-        gradients(&self.model, &self.leaves, &part.images, &pass, self.way(), &loss_of)
+        gradients(&self.model, &self.leaves, &images, &pass, self.way(), &loss_of)
     }
 
-    fn keeps(&self, step: u64, first: i64, count: i64) -> Option<Tensor> {
+    fn keeps(&self, step: u64, batch: i64) -> Option<Tensor> {
         let rates = &self.drop_path_rates;
         rates.iter().any(|&rate| rate > 0.0).then(|| {
-            let place = |place: i64| u32::try_from(place).expect("batches are counted in 32 bits");
-            let places = place(first)..place(first + count);
+            let places = 0..u32::try_from(batch).expect("batches are counted in 32 bits");
             let keeps = drop_path::keeps(self.seed, rates, step, places);
             let keeps: Vec<f32> = keeps.into_iter().map(|keep| f32::from(u8::from(keep))).collect();
-            let branches = rates.len() as u64 as i64;
-            Tensor::from_slice(&keeps).view([branches, count]).to_device(self.device)
+            Tensor::from_slice(&keeps).view([-1, batch]).to_device(self.device)
         })
     }
 
@@ -209,7 +231,7 @@ impl Learner {
 /// A model as it is evaluated.
 pub(crate) struct Evaluated<'a> {
     model: Model,
-    pub(crate) learner: &'a Learner,
+    learner: &'a Learner,
 }
 
 impl Evaluated<'_> {
@@ -224,16 +246,15 @@ impl Evaluated<'_> {
         first: u64,
         watch: Option<&Watch>,
     ) -> Result<(Tensor, Targets), TorchError> {
-        let Learner { train, spec, .. } = self.learner;
-        let (corrupted, targets) = match (train.objective, spec) {
-            (Objective::MaskedPatch { share }, ModelSpec::Vit(vit)) => {
-                let count = usize::try_from(images.size()[0]).expect("a size");
-                let draws: Vec<Draw> = patches::validation_draws(first, count);
-                // Of no trial's seed: every trial is asked for the same patches.
-                let (corrupted, targets) = patches::task(images, &draws, vit.patch, 0, share);
+        let count = images.size()[0];
+        let draws = patches::validation_draws(first, usize::try_from(count).expect("a size"));
+        // Of no trial's seed: every trial is asked for the same patches.
+        let (corrupted, targets) = match self.learner.task(images, &draws, 0) {
+            Some(task) => {
+                let (corrupted, targets) = task.part(0, count);
                 (Some(corrupted), targets)
             }
-            _ => (None, Targets::Labels(labels)),
+            None => (None, Targets::Labels(labels)),
         };
         let _autocast = self.learner.way().autocast()?;
         let pass = Pass { noise: None, corrupted: corrupted.as_ref(), watch };
@@ -243,15 +264,6 @@ impl Evaluated<'_> {
     pub(crate) fn objective(&self) -> &Objective {
         &self.learner.train.objective
     }
-}
-
-fn is_head_bias(parameter: &Parameter) -> bool {
-    parameter.name == "head.bias" || parameter.name == "head.fc.bias"
-}
-
-fn range(first: i64, count: i64) -> std::ops::Range<usize> {
-    let place = |place: i64| usize::try_from(place).expect("a place in a batch");
-    place(first)..place(first + count)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod record;
 mod segment;
 mod serve;
 mod stop;
+mod tensors;
 mod transfer;
 mod weights;
 mod window;

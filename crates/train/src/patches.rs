@@ -11,40 +11,60 @@ use crate::objective::Targets;
 /// Levels of each channel of a colour.
 const LEVELS: i64 = 8;
 
-/// How the images `[batch, 3, side, side]` of some draws are corrupted, and the targets.
-pub(crate) fn task(
-    images: &Tensor,
-    draws: &[Draw],
-    patch: u32,
-    seed: u64,
-    share: f64,
-) -> (Corrupted, Targets) {
-    let colours = colours(images, patch.into());
-    let (batch, patches) = colours.size2().expect("a colour for every patch");
-    let count = u32::try_from(patches).expect("patches are at most pixels");
-    let device = images.device();
-    let mut source: Vec<i64> = (0..batch * patches).map(|place| place % patches).collect();
-    let mut masked = vec![false; source.len()];
-    let mut places = Vec::new();
-    for (example, draw) in draws.iter().enumerate() {
-        for corruption in corrupt(seed, *draw, count, share) {
-            let place = example * count as usize + corruption.patch as usize;
-            places.push(place as u64 as i64);
-            match corruption.change {
-                Change::Mask => masked[place] = true,
-                Change::Replace(by) => source[place] = by.into(),
-                Change::Keep => {}
+/// What is corrupted in a batch, and what is asked for. Every example has as many corrupted patches.
+pub(crate) struct Task {
+    corrupted: Corrupted,
+    /// `[batch, n]` i64: the corrupted patches of each example.
+    asked: Tensor,
+    /// `[batch, patches]` i64.
+    colours: Tensor,
+}
+
+impl Task {
+    /// Of images `[batch, 3, side, side]` that were drawn by `draws`. All that comes from the host is
+    /// sent at once.
+    pub(crate) fn new(images: &Tensor, draws: &[Draw], patch: u32, seed: u64, share: f64) -> Self {
+        let colours = colours(images, patch.into());
+        let (batch, patches) = colours.size2().expect("a colour for every patch");
+        let count = u32::try_from(patches).expect("patches are at most pixels");
+        let mut source: Vec<i64> = (0..batch * patches).map(|place| place % patches).collect();
+        let mut masked = vec![false; source.len()];
+        let mut asked = Vec::new();
+        for (example, draw) in draws.iter().enumerate() {
+            for corruption in corrupt(seed, *draw, count, share) {
+                let place = example * count as usize + corruption.patch as usize;
+                asked.push(i64::from(corruption.patch));
+                match corruption.change {
+                    Change::Mask => masked[place] = true,
+                    Change::Replace(by) => source[place] = by.into(),
+                    Change::Keep => {}
+                }
             }
         }
+        let rows = |tensor: Tensor| tensor.view([batch, -1]).to_device(images.device());
+        Self {
+            corrupted: Corrupted {
+                masked: rows(Tensor::from_slice(&masked)),
+                source: rows(Tensor::from_slice(&source)),
+            },
+            asked: rows(Tensor::from_slice(&asked)),
+            colours,
+        }
     }
-    let shaped = |tensor: Tensor| tensor.view([batch, patches]).to_device(device);
-    let corrupted = Corrupted {
-        masked: shaped(Tensor::from_slice(&masked)),
-        source: shaped(Tensor::from_slice(&source)),
-    };
-    let places = Tensor::from_slice(&places).to_device(device);
-    let colours = colours.flatten(0, 1).index_select(0, &places);
-    (corrupted, Targets::Patches { places, colours })
+
+    /// Of the `count` examples from `first` on: how they are corrupted, and the targets.
+    pub(crate) fn part(&self, first: i64, count: i64) -> (Corrupted, Targets) {
+        let of = |tensor: &Tensor| tensor.narrow(0, first, count);
+        let (asked, colours) = (of(&self.asked), of(&self.colours));
+        let patches = colours.size()[1];
+        let rows = Tensor::arange(count, (Kind::Int64, asked.device())) * patches;
+        let targets = Targets::Patches {
+            places: (&asked + rows.unsqueeze(1)).view([-1]),
+            colours: colours.gather(1, &asked, false).view([-1]),
+        };
+        let Corrupted { masked, source } = &self.corrupted;
+        (Corrupted { masked: of(masked), source: of(source) }, targets)
+    }
 }
 
 /// The mean colour of every patch as a class, `64 red + 8 green + blue` with 8 levels each:
@@ -52,9 +72,8 @@ pub(crate) fn task(
 fn colours(images: &Tensor, patch: i64) -> Tensor {
     let means = images.avg_pool2d([patch, patch], [patch, patch], [0, 0], false, true, None::<i64>);
     let levels = ((means + 1.0) * (0.5 * LEVELS as f64)).floor().clamp(0.0, LEVELS as f64 - 1.0);
-    let weights = Tensor::from_slice(&[LEVELS * LEVELS, LEVELS, 1]).to_device(images.device());
-    let colours = levels.to_kind(Kind::Int64) * weights.view([1, 3, 1, 1]);
-    colours.sum_dim_intlist(1, false, Kind::Int64).flatten(1, -1)
+    let [red, green, blue] = [0, 1, 2].map(|channel| levels.select(1, channel));
+    ((red * LEVELS + green) * LEVELS + blue).to_kind(Kind::Int64).flatten(1, -1)
 }
 
 /// Draws of the validation stream: every example in its place, always in the same epoch.
@@ -81,7 +100,7 @@ mod tests {
     fn a_task_asks_for_the_corrupted_patches_and_nothing_else() {
         let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
         let draws = validation_draws(3, 6);
-        let (corrupted, targets) = task(&images, &draws, 8, 1, 0.5);
+        let (corrupted, targets) = Task::new(&images, &draws, 8, 1, 0.5).part(0, 6);
         let Targets::Patches { places, colours } = targets else { panic!("{targets:?}") };
         assert_eq!((places.size(), colours.size()), (vec![48], vec![48]));
         let changed = corrupted.masked.logical_or(
@@ -91,5 +110,23 @@ mod tests {
         let unasked = changed.view([-1]).logical_and(&asked.logical_not());
         assert_eq!(unasked.sum(Kind::Int64).int64_value(&[]), 0);
         assert!(corrupted.masked.sum(Kind::Int64).int64_value(&[]) > 24);
+    }
+
+    #[test]
+    fn parts_of_a_task_make_up_the_whole() {
+        let images = Tensor::rand([6, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+        let draws = validation_draws(0, 6);
+        let task = Task::new(&images, &draws, 8, 1, 0.5);
+        let own = Task::new(&images.narrow(0, 2, 3), &draws[2..5], 8, 1, 0.5);
+        let ((part, targets), (whole, expected)) = (task.part(2, 3), own.part(0, 3));
+        assert!(part.masked.equal(&whole.masked) && part.source.equal(&whole.source));
+        let (
+            Targets::Patches { places, colours },
+            Targets::Patches { places: own_places, colours: own_colours },
+        ) = (targets, expected)
+        else {
+            panic!("patches")
+        };
+        assert!(places.equal(&own_places) && colours.equal(&own_colours));
     }
 }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use data::{DataError, Split};
-use models::BindError;
-use spec::{Order, Recipe, SegmentSpec, Spent, TrainerEvent, TransferMethod};
+use models::{BindError, Parameter};
+use spec::{FineTune, Order, SegmentSpec, Spent, TrainerEvent, TransferMethod, TransferSpec};
 use tch::Device;
 use torch_ext::TorchError;
 
@@ -68,41 +68,73 @@ pub(crate) fn train_segment(
         let loaded = start_state(order, &learner, log)?;
         return train(order, learner, loaded, kept, stop, record, log);
     };
-    let started = Instant::now();
-    let (recipe, start) = (&order.segment.recipe, order.segment.start);
-    let folder = order.parent_checkpoints.as_ref().ok_or(SegmentError::NoParent)?;
-    let layout = Flat::new(&models::initial(&recipe.model, 0), &|_| 1.0, Device::Cpu);
-    let parameters = checkpoint::load_parameters(folder, &layout.spans, start)?;
-    if let TransferMethod::FineTune(tune) = &transfer.method {
-        let tuned = transfer::recipe(transfer, tune, recipe);
-        let initial = transfer::initial(&tuned, tune, parameters);
-        let learner = Learner::of(&tuned.model, &tuned.train, tuned.seed, &initial, device)?;
-        let order = &Order { segment: tuned_segment(&order.segment, tuned), ..order.clone() };
-        let loaded = own_state(order, &learner, log)?;
-        return train(order, learner, loaded, kept, stop, record, log);
+    match &transfer.method {
+        TransferMethod::FineTune(tune) => {
+            let tuned = transfer::recipe(transfer, tune, &order.segment.recipe);
+            let segment = SegmentSpec { recipe: tuned, ..order.segment.clone() };
+            let tuning = &Order { segment, ..order.clone() };
+            let (learner, loaded) = tuned_learner(order, tuning, tune, device, log)?;
+            train(tuning, learner, loaded, kept, stop, record, log)
+        }
+        TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_) => {
+            evaluate_features(order, transfer, device, stop, record)
+        }
     }
-    record.write(TrainerEvent::Started { step: start })?;
+}
+
+/// A learner for `tuning`, as an earlier attempt left it, or else with the parameters of the trial.
+fn tuned_learner(
+    order: &Order,
+    tuning: &Order,
+    tune: &FineTune,
+    device: Device,
+    log: &mut dyn FnMut(&str),
+) -> Result<(Learner, Option<Manifest>), SegmentError> {
+    let recipe = &tuning.segment.recipe;
+    let learner = Learner::new(recipe, device)?;
+    if let Some(own) = own_state(tuning, &learner, log)? {
+        return Ok((learner, Some(own)));
+    }
+    let initial = transfer::initial(recipe, tune, parameters_of_trial(order)?);
+    Ok((Learner::of(&recipe.model, &recipe.train, recipe.seed, &initial, device)?, None))
+}
+
+/// What the trial ended with, on the CPU.
+fn parameters_of_trial(order: &Order) -> Result<Vec<Parameter>, SegmentError> {
+    let folder = order.parent_checkpoints.as_ref().ok_or(SegmentError::NoParent)?;
+    let recipe = &order.segment.recipe;
+    let layout = Flat::new(&models::initial(&recipe.model, 0), &|_| 1.0, Device::Cpu);
+    Ok(checkpoint::load_parameters(folder, &layout.spans, order.segment.start)?)
+}
+
+fn evaluate_features(
+    order: &Order,
+    transfer: &TransferSpec,
+    device: Device,
+    stop: &Stop,
+    record: &mut Record<'_>,
+) -> Result<TrainerEvent, SegmentError> {
+    let started = Instant::now();
+    let SegmentSpec { recipe, start, end, .. } = &order.segment;
+    let parameters = parameters_of_trial(order)?;
+    record.write(TrainerEvent::Started { step: *start })?;
     let spent = || Spent { device_s: started.elapsed().as_secs_f64(), ..Spent::default() };
-    let measured = transfer::on_features(transfer, recipe, &parameters, &order.cache, device, stop);
-    let step = order.segment.end;
-    match measured {
-        Err(TransferError::Data(DataError::Cancelled { .. })) => {
-            Ok(TrainerEvent::Interrupted { step: start, spent: spent() })
+    match transfer::on_features(transfer, recipe, &parameters, &order.cache, device, stop) {
+        Err(error) if error.is_stop() => {
+            Ok(TrainerEvent::Interrupted { step: *start, spent: spent() })
         }
         Err(error) => Err(error.into()),
+        Ok(metrics) if metrics.values().any(|value| !value.is_finite()) => {
+            Ok(TrainerEvent::Diverged { step: *end, spent: spent() })
+        }
         Ok(metrics) => {
-            let metrics = metrics.unwrap_or_default();
-            record.write(TrainerEvent::Evaluated { step, metrics })?;
-            Ok(TrainerEvent::Finished { step, spent: spent() })
+            record.write(TrainerEvent::Evaluated { step: *end, metrics })?;
+            Ok(TrainerEvent::Finished { step: *end, spent: spent() })
         }
     }
 }
 
-/// The evaluation's segment with the recipe that it trains by.
-fn tuned_segment(segment: &SegmentSpec, recipe: Recipe) -> SegmentSpec {
-    SegmentSpec { recipe, ..segment.clone() }
-}
-
+/// The loop over a learner that is where this attempt begins.
 fn train(
     order: &Order,
     learner: Learner,

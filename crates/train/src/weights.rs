@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use models::Parameter;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+
+use crate::tensors::{self, Saved};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -42,24 +44,13 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsError
 }
 
 fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor, WeightsError> {
-    let kind = match view.dtype() {
-        Dtype::F64 => Kind::Double,
-        Dtype::F32 => Kind::Float,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::I64 => Kind::Int64,
-        Dtype::I32 => Kind::Int,
-        Dtype::U8 => Kind::Uint8,
-        found => {
-            let expected = "a float or an integer that libtorch has";
-            return Err(WeightsError::Kind {
-                path: path.to_owned(),
-                name: name.to_owned(),
-                found,
-                expected,
-            });
-        }
-    };
+    let found = view.dtype();
+    let kind = tensors::kind(found).ok_or_else(|| WeightsError::Kind {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        found,
+        expected: "a float or an integer that libtorch has",
+    })?;
     let shape: Vec<i64> = view.shape().iter().map(|&size| size as u64 as i64).collect();
     Ok(Tensor::from_data_size(view.data(), &shape, kind))
 }
@@ -76,7 +67,7 @@ pub(crate) fn parameters(path: &Path, kind: Kind) -> Result<Vec<Parameter>, Weig
             false => Err(WeightsError::Kind {
                 path: path.to_owned(),
                 name,
-                found: Dtype::I64,
+                found: tensors::dtype(&tensor),
                 expected: "a float",
             }),
         })
@@ -96,35 +87,13 @@ pub(crate) fn one(path: &Path, name: &'static str) -> Result<Tensor, WeightsErro
     })
 }
 
-/// Writes tensors of kind f32 or f64.
+/// Writes tensors in the kinds they have.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(crate) fn write(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<(), WeightsError> {
-    let hosts: Vec<_> =
-        tensors.iter().map(|(name, tensor)| (*name, *tensor, bytes_of(tensor))).collect();
-    let view = |(name, tensor, bytes): &'_ (&str, &Tensor, Vec<u8>)| {
-        let shape: Vec<usize> =
-            tensor.size().iter().map(|&size| size.unsigned_abs() as usize).collect();
-        let dtype = if tensor.kind() == Kind::Double { Dtype::F64 } else { Dtype::F32 };
-        (name.to_string(), dtype, shape, bytes.clone())
-    };
-    let owned: Vec<_> = hosts.iter().map(view).collect();
-    let failed = |error| WeightsError::Serialize { path: path.to_owned(), error };
-    let mut views = Vec::with_capacity(owned.len());
-    for (name, dtype, shape, bytes) in &owned {
-        views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?));
-    }
-    let bytes = safetensors::serialize(views, None).map_err(failed)?;
+pub(crate) fn write(path: &Path, named: &[(&str, &Tensor)]) -> Result<(), WeightsError> {
+    let saved = named.iter().map(|(name, tensor)| (*name, Saved::new(tensor.detach())));
+    let bytes = safetensors::serialize(saved, None)
+        .map_err(|error| WeightsError::Serialize { path: path.to_owned(), error })?;
     fs::write(path, bytes).map_err(|error| WeightsError::Write { path: path.to_owned(), error })
-}
-
-/// Bit by bit, little-endian as the machines that libtorch runs on.
-fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    let host = tensor.detach().to_device(Device::Cpu).contiguous();
-    let flat = host.view([-1]).view_dtype(Kind::Uint8);
-    let mut bytes = vec![0; flat.numel()];
-    let count = bytes.len();
-    flat.copy_data_u8(&mut bytes, count);
-    bytes
 }

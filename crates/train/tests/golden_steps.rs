@@ -1,6 +1,9 @@
 //! Our training steps against those of torch's AdamW and SGD and of timm's Adafactor. `make parity` makes
 //! golden/steps.json anew, and tries random configurations besides: tools/parity/README.md.
 
+#[path = "../../models/tests/golden/formulas.rs"]
+mod formulas;
+
 use std::collections::BTreeMap;
 
 use data::Draw;
@@ -40,21 +43,6 @@ struct Found {
     parameters: Vec<Parameter>,
 }
 
-/// tools/parity/models.py, `formula_weights`: the n-th of the sorted names.
-fn filled(n: usize, name: &str, shape: &[i64]) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let i = Tensor::arange_start(1, count + 1, (Kind::Double, Device::Cpu));
-    let module = name.rsplit('.').nth(1).unwrap_or_default();
-    let values = match name.ends_with(".weight") && module.starts_with("conv") {
-        true => ((i.square().remainder(1009) * 0.37 + n as f64).sin()) * 0.001,
-        false => {
-            let is_scale = name.contains("norm") && name.ends_with("weight");
-            (i * 0.37 + n as f64).sin() * 0.1 + f64::from(is_scale)
-        }
-    };
-    values.view(shape)
-}
-
 fn take_steps(golden: &Golden, case: &Case, kind: Kind) -> Found {
     let spec = spec::model_from_json("spec", &golden.models[&case.model].to_string()).unwrap();
     let batch = i64::try_from(golden.labels.len()).unwrap();
@@ -64,13 +52,13 @@ fn take_steps(golden: &Golden, case: &Case, kind: Kind) -> Found {
     let mut weights = models::initial(&spec, 0);
     weights.sort_by(|a, b| a.name.cmp(&b.name));
     for (n, weight) in weights.iter_mut().enumerate() {
-        weight.tensor = filled(n, &weight.name, &weight.tensor.size()).to_kind(kind);
+        let shape = weight.tensor.size();
+        weight.tensor = formulas::weight(n, &weight.name, &shape).to_kind(kind);
     }
     let mut learner = Learner::of(&spec, &train, 0, &weights, Device::Cpu).unwrap();
     let side = i64::from(spec.resolution());
-    let i = Tensor::arange(batch * 3 * side * side, (Kind::Double, Device::Cpu));
     let batch = Batch {
-        images: (i.remainder(257) / 128.5 - 1).view([batch, 3, side, side]).to_kind(kind),
+        images: formulas::images(batch, side).to_kind(kind),
         labels: Tensor::from_slice(&golden.labels),
         draws: (0..golden.labels.len() as u64).map(|index| Draw { index, epoch: 0 }).collect(),
     };
@@ -84,14 +72,6 @@ fn take_steps(golden: &Golden, case: &Case, kind: Kind) -> Found {
     Found { losses, gradient_norms, parameters: learner.parameters() }
 }
 
-fn digest(values: &Tensor) -> Vec<f64> {
-    let flat = values.to_kind(Kind::Double).reshape([-1]);
-    let count = flat.size()[0];
-    let sums = [flat.sum(Kind::Double), flat.square().sum(Kind::Double)];
-    let elements = (0..8).map(|k| flat.get((2 * k + 1) * count / 16));
-    sums.into_iter().chain(elements).map(|scalar| scalar.double_value(&[])).collect()
-}
-
 /// The largest difference: of losses and norms relative, of parameters absolute (of their sums, for
 /// each element).
 fn difference(found: &Found, expected: &Expected) -> f64 {
@@ -102,7 +82,7 @@ fn difference(found: &Found, expected: &Expected) -> f64 {
         let count = parameter.tensor.numel() as f64;
         let expected = &expected.parameters[&parameter.name];
         let scales = [count, count].into_iter().chain(std::iter::repeat(1.0));
-        let found = digest(&parameter.tensor);
+        let found = formulas::digest(&parameter.tensor);
         assert_eq!(found.len(), expected.len());
         let one = |((found, expected), scale): ((f64, &f64), f64)| (found - expected).abs() / scale;
         found.into_iter().zip(expected).zip(scales).map(one).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-use spec::{Optimiser, Sgd};
+use spec::Sgd;
 use tch::Kind;
 
 use super::*;
@@ -185,7 +185,8 @@ fn sigmoid_starts_with_the_classifiers_bias() {
         let recipe = recipe(&model, Objective::Sigmoid { head_bias: -7.0, label_smoothing: 0.0 });
         let learner = Learner::new(&recipe, Device::Cpu).unwrap();
         let views = learner.flat.views(&learner.flat.params);
-        let bias = views.iter().find(|parameter| is_head_bias(parameter)).unwrap();
+        let is_bias = |p: &&Parameter| p.is_head() && p.name.ends_with(".bias");
+        let bias = views.iter().find(is_bias).unwrap();
         assert_eq!(bias.tensor.mean(Kind::Float).double_value(&[]), -7.0);
     }
 }
