@@ -272,6 +272,10 @@ examples = 512
         );
         check(("batch = 32", "batch = 32\nmicro_batch = 0"), &["line 15", "train.micro_batch"]);
         check(("heads = 1", "layers = [1]"), &["line 9", "model.shapes[1]", "heads"]);
+        check(
+            ("patch = 8", "patch = 8\npool = \"none\""),
+            &["line 9", "model.pool", "masked-patch"],
+        );
         check(("mu = 3e-3", "mu = nan"), &["line 15", "train.learning_rate.mu"]);
         check(("source = \"procedural\"", "source = \"cifar11\""), &["line 5", "cifar11"]);
         check(("seeds = [0, 1]", "seeds = [0, -1]"), &["line 3", "seeds"]);

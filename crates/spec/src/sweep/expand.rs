@@ -179,6 +179,10 @@ fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<Mode
 fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
     let resolution = resolution(&file.data);
     let Objective::MaskedPatch { .. } = file.train.objective else {
+        if file.model.pool == Some(Pool::None) {
+            let message = "pool = \"none\" gives logits for every patch, which objective \"masked-patch\" alone reads";
+            return Err(Problem::new("model.pool", message));
+        }
         return file.model.model("model", entry, resolution, classes(&file.data, "data")?);
     };
     let mut model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
