@@ -287,6 +287,30 @@ examples = 512
         }
     }
 
+    #[test]
+    fn masked_patches_are_predicted_by_a_vit_without_pooling() {
+        let masked = |settings: &str| {
+            let settings = format!("patch = 8\n{settings}");
+            let text = SWEEP.replace("patch = 8", &settings);
+            parse(&text.replace("batch = 32", "batch = 32\nobjective = \"masked-patch\""))
+        };
+        for trial in masked("").unwrap().trials {
+            let ModelSpec::Vit(vit) = trial.recipe.model else { panic!("a vit was asked for") };
+            assert_eq!((vit.pool, vit.classes, vit.mask_token), (crate::Pool::None, 512, true));
+        }
+        for (settings, key) in [
+            ("fc_norm = true", "model.fc_norm"),
+            ("pool = \"gap\"", "model.pool"),
+            ("pool = \"map\"", "model.pool"),
+        ] {
+            let error = masked(settings).unwrap_err().to_string();
+            assert!(error.contains(&format!("line 9, {key}")), "{error}");
+        }
+        let hybrid = r#"{"family": "hybrid", "shape": "Ti", "stem": {"layers": []}, "resolution": 32, "classes": 2}"#;
+        let error = model_from_json("test", hybrid).unwrap().for_masked_patches().unwrap_err();
+        assert_eq!(error, crate::ModelError::MaskedFamily("hybrid"));
+    }
+
     const VARIANTS: &str = r#"
 [[variant]]
 name = "plain"

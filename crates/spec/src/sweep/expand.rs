@@ -7,10 +7,10 @@ use super::file::{
     AxesTable, DataTable, DecayName, LearningRate, PartTable, ScheduleTable, SourceName, SweepFile,
     TrainTable,
 };
-use super::model::ShapeEntry;
+use super::model::{ShapeEntry, key_of};
 use crate::FORMAT;
 use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-use crate::model::{ModelSpec, Pool};
+use crate::model::{ModelError, ModelSpec, Pool};
 use crate::schedule::{Cooldown, Decay, Schedule};
 use crate::train::{EvalSpec, Objective, Optimiser, TrainSpec};
 use crate::trial::{Recipe, TrialSpec};
@@ -185,17 +185,13 @@ fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
         }
         return file.model.model("model", entry, resolution, classes(&file.data, "data")?);
     };
-    let mut model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
-    let ModelSpec::Vit(vit) = &mut model else {
-        let message = "objective \"masked-patch\" predicts patches of a vit, of no other family";
-        return Err(Problem::new("train.objective", message));
-    };
-    if file.model.pool.is_some_and(|pool| pool != Pool::None) {
-        let message = "objective \"masked-patch\" predicts every patch: use pool = \"none\"";
-        return Err(Problem::new("model.pool", message));
+    if file.model.pool == Some(Pool::Gap) {
+        return Err(Problem::new("model.pool", ModelError::MaskedPool));
     }
-    (vit.pool, vit.mask_token) = (Pool::None, true);
-    Ok(model)
+    let model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
+    model
+        .for_masked_patches()
+        .map_err(|error| Problem::new(format!("model.{}", key_of(&error)), error))
 }
 
 fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Problem> {
