@@ -116,7 +116,11 @@ pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, 
     let table = file::TrainTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
     let problem = |problem| json_problem(file, problem);
     match table.learning_rate {
-        file::LearningRate::One(rate) => expand::train(&table, rate).map_err(problem),
+        file::LearningRate::One(rate) => {
+            let rate = expand::positive(rate)
+                .map_err(|message| problem(Problem::new("learning_rate", message)))?;
+            expand::train(&table, rate).map_err(problem)
+        }
         file::LearningRate::Tuned(_) | file::LearningRate::ByShape(_) => {
             Err(problem(Problem::new("learning_rate", "one number is needed here")))
         }
@@ -311,6 +315,41 @@ examples = 512
         assert_eq!(error, crate::ModelError::MaskedFamily("hybrid"));
     }
 
+    #[test]
+    fn numbers_that_make_no_training_are_refused() {
+        let at_rsqrt = "decay = \"rsqrt\", timescale = 100, warmup = 100, cooldown = 0.2";
+        let mup = "patch = 8\nmup = { base_width = 16 }";
+        parse(&SWEEP.replace("patch = 8", mup)).unwrap();
+        let sgd = SWEEP.replace("batch = 32", "batch = 32\noptimiser = \"sgd\"");
+        let error = parse(&sgd.replace("patch = 8", mup)).unwrap_err().to_string();
+        assert!(error.contains("line 9, model.mup"), "{error}");
+        for (from, to, key) in [
+            (
+                "batch = 32",
+                "batch = 32\nobjective = { name = \"sigmoid\", head_bias = inf }",
+                "objective",
+            ),
+            ("batch = 32", "batch = 32\noptimiser = { name = \"adamw\", eps = 0 }", "optimiser"),
+            (
+                "batch = 32",
+                "batch = 32\noptimiser = { name = \"adafactor\", eps = 0 }",
+                "optimiser",
+            ),
+            (at_rsqrt, "decay = \"cosine\", warmup = 1000", "axes.examples_seen[0]"),
+            (at_rsqrt, "decay = \"linear\", warmup = 1000", "axes.examples_seen[0]"),
+        ] {
+            let error = error_with(from, to);
+            assert!(error.contains(key), "`{key}` is not in: {error}");
+        }
+        error_with(at_rsqrt, "decay = \"constant\", warmup = 1001");
+        parse(&SWEEP.replace(at_rsqrt, "decay = \"constant\", warmup = 1000")).unwrap();
+        for rate in ["0", "-1e-3"] {
+            let text = format!("{{\"learning_rate\": {rate}}}");
+            let error = train_from_json("t.json", &text, 8).unwrap_err().to_string();
+            assert!(error.contains("t.json, learning_rate: must be"), "{error}");
+        }
+    }
+
     const VARIANTS: &str = r#"
 [[variant]]
 name = "plain"
@@ -359,6 +398,10 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
     #[test]
     fn transfers_hold_classes_out_and_their_errors_name_keys() {
         let few = "[[transfer]]\nmethod = \"few-shot\"\nshots = [5, 10]\n";
+        let tune = |steps: &str| {
+            let numbers = "unique_examples = 8\nlearning_rate = 0.1";
+            format!("[[transfer]]\nmethod = \"fine-tune\"\n{numbers}\n{steps}\n")
+        };
         let sweep = parse(&format!("{SWEEP}{few}")).unwrap();
         let [transfer] = &sweep.transfers[..] else { panic!("{:?}", sweep.transfers) };
         let crate::DataSpec::Procedural(data) = &transfer.data else { panic!("{transfer:?}") };
@@ -375,6 +418,8 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
                 ["transfer[0].data.resolution", "patch = 8 does not divide resolution = 36"],
             ),
             ("[[transfer]]\nmethod = \"fine-tune\"\n".into(), ["transfer[0]", "is missing"]),
+            (tune("steps = 9\nwarmup = 9"), ["transfer[0].warmup", "9 steps are not more"]),
+            (tune("steps = 2000000000"), ["transfer[0].steps", "at most"]),
         ] {
             let error = parse(&format!("{SWEEP}{table}")).unwrap_err().to_string();
             assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");

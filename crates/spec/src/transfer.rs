@@ -90,11 +90,14 @@ impl TransferSpec {
     }
 
     /// The trial's model as the task trains it: at its resolution, with one new classifier in the
-    /// place of the last two layers, without what served pre-training alone.
+    /// place of the last two layers, without what served pre-training alone. That is also muP's rule
+    /// for rates, which is Adam's and not that of SGD; its scale of attention is kept, and with it
+    /// `mup`: whoever sets rates by it must ask [`crate::Optimiser::is_adam`].
     pub fn model(&self, of_trial: &ModelSpec) -> ModelSpec {
         let mut model = of_trial.adapted(self.data.resolution(), self.classes);
         if let ModelSpec::Vit(vit) | ModelSpec::Hybrid(HybridSpec { vit, .. }) = &mut model {
             (vit.pre_logits, vit.mask_token) = (false, false);
+            vit.mup = vit.mup.filter(|mup| mup.base_head.is_some());
             if vit.pool == Pool::None {
                 vit.pool = Pool::Gap;
             }
