@@ -23,7 +23,7 @@ pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
     Norm, Pool, Positions, Stages, Unit, VitSpec,
 };
-pub use schedule::{Cooldown, Decay, Schedule};
+pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
 pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};

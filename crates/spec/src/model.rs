@@ -18,6 +18,7 @@ pub use resnet::{Stages, Unit};
 pub use vit::{Block, Mup, Norm, Pool, Positions, VitSpec};
 
 use crate::shape::ShapeError;
+use crate::train::Objective;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case", deny_unknown_fields)]
@@ -59,6 +60,10 @@ pub enum ModelError {
     FcNormWithoutGap,
     #[error("a Mixer's token MLPs are made for images of {resolution} pixels and read no others")]
     FixedResolution { resolution: u32 },
+    #[error("objective \"masked-patch\" predicts the patches of a vit, not of a {0}")]
+    MaskedFamily(&'static str),
+    #[error("objective \"masked-patch\" predicts every patch: use pool = \"none\"")]
+    MaskedPool,
     #[error("{0}")]
     Stages(&'static str),
 }
@@ -119,6 +124,22 @@ impl ModelSpec {
         };
         (*side, *outputs) = (resolution, classes);
         model
+    }
+
+    /// The model that the masked-patch objective trains (2010.11929, appendix B.1.2): logits of every
+    /// patch for each colour, and a mask token. Its pool is left out, or `none`.
+    ///
+    /// # Errors
+    /// Another family, another pool, or settings of pooling.
+    pub fn for_masked_patches(self) -> Result<Self, ModelError> {
+        let Self::Vit(vit) = self else { return Err(ModelError::MaskedFamily(self.family())) };
+        if !matches!(vit.pool, Pool::Gap | Pool::None) {
+            return Err(ModelError::MaskedPool);
+        }
+        let (pool, classes) = (Pool::None, Objective::COLOURS);
+        let model = Self::Vit(VitSpec { pool, classes, mask_token: true, ..vit });
+        model.check()?;
+        Ok(model)
     }
 
     /// Patches on a side; None where there are no position embeddings that could be brought to another

@@ -59,7 +59,28 @@ impl Decay {
     }
 }
 
+/// A trial that is over before the rate begins to fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{steps} steps are not more than the warm-up ({warmup}), after which a cosine or linear decay begins"
+)]
+pub struct ScheduleError {
+    pub steps: u64,
+    pub warmup: u64,
+}
+
 impl Schedule {
+    /// Whether training of `steps` steps may follow this schedule.
+    ///
+    /// # Errors
+    /// A decay to the last step, and none left to fall over.
+    pub const fn check(&self, steps: u64) -> Result<(), ScheduleError> {
+        match self.decay.depends_on_length() && self.warmup >= steps {
+            true => Err(ScheduleError { steps, warmup: self.warmup }),
+            false => Ok(()),
+        }
+    }
+
     /// Multiplier at `step` of a trunk, or of a whole trial of `total` steps. `total` is ignored
     /// by the decays that do not depend on the length.
     pub fn multiplier(&self, step: u64, total: u64) -> f64 {

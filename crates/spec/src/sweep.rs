@@ -116,7 +116,11 @@ pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, 
     let table = file::TrainTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
     let problem = |problem| json_problem(file, problem);
     match table.learning_rate {
-        file::LearningRate::One(rate) => expand::train(&table, rate).map_err(problem),
+        file::LearningRate::One(rate) => {
+            let rate = expand::positive(rate)
+                .map_err(|message| problem(Problem::new("learning_rate", message)))?;
+            expand::train(&table, rate).map_err(problem)
+        }
         file::LearningRate::Tuned(_) | file::LearningRate::ByShape(_) => {
             Err(problem(Problem::new("learning_rate", "one number is needed here")))
         }
@@ -272,6 +276,10 @@ examples = 512
         );
         check(("batch = 32", "batch = 32\nmicro_batch = 0"), &["line 15", "train.micro_batch"]);
         check(("heads = 1", "layers = [1]"), &["line 9", "model.shapes[1]", "heads"]);
+        check(
+            ("patch = 8", "patch = 8\npool = \"none\""),
+            &["line 9", "model.pool", "masked-patch"],
+        );
         check(("mu = 3e-3", "mu = nan"), &["line 15", "train.learning_rate.mu"]);
         check(("source = \"procedural\"", "source = \"cifar11\""), &["line 5", "cifar11"]);
         check(("seeds = [0, 1]", "seeds = [0, -1]"), &["line 3", "seeds"]);
@@ -280,6 +288,65 @@ examples = 512
             for part in parts {
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn masked_patches_are_predicted_by_a_vit_without_pooling() {
+        let masked = |settings: &str| {
+            let settings = format!("patch = 8\n{settings}");
+            let text = SWEEP.replace("patch = 8", &settings);
+            parse(&text.replace("batch = 32", "batch = 32\nobjective = \"masked-patch\""))
+        };
+        for trial in masked("").unwrap().trials {
+            let ModelSpec::Vit(vit) = trial.recipe.model else { panic!("a vit was asked for") };
+            assert_eq!((vit.pool, vit.classes, vit.mask_token), (crate::Pool::None, 512, true));
+        }
+        for (settings, key) in [
+            ("fc_norm = true", "model.fc_norm"),
+            ("pool = \"gap\"", "model.pool"),
+            ("pool = \"map\"", "model.pool"),
+        ] {
+            let error = masked(settings).unwrap_err().to_string();
+            assert!(error.contains(&format!("line 9, {key}")), "{error}");
+        }
+        let hybrid = r#"{"family": "hybrid", "shape": "Ti", "stem": {"layers": []}, "resolution": 32, "classes": 2}"#;
+        let error = model_from_json("test", hybrid).unwrap().for_masked_patches().unwrap_err();
+        assert_eq!(error, crate::ModelError::MaskedFamily("hybrid"));
+    }
+
+    #[test]
+    fn numbers_that_make_no_training_are_refused() {
+        let at_rsqrt = "decay = \"rsqrt\", timescale = 100, warmup = 100, cooldown = 0.2";
+        let mup = "patch = 8\nmup = { base_width = 16 }";
+        parse(&SWEEP.replace("patch = 8", mup)).unwrap();
+        let sgd = SWEEP.replace("batch = 32", "batch = 32\noptimiser = \"sgd\"");
+        let error = parse(&sgd.replace("patch = 8", mup)).unwrap_err().to_string();
+        assert!(error.contains("line 9, model.mup"), "{error}");
+        for (from, to, key) in [
+            (
+                "batch = 32",
+                "batch = 32\nobjective = { name = \"sigmoid\", head_bias = inf }",
+                "objective",
+            ),
+            ("batch = 32", "batch = 32\noptimiser = { name = \"adamw\", eps = 0 }", "optimiser"),
+            (
+                "batch = 32",
+                "batch = 32\noptimiser = { name = \"adafactor\", eps = 0 }",
+                "optimiser",
+            ),
+            (at_rsqrt, "decay = \"cosine\", warmup = 1000", "axes.examples_seen[0]"),
+            (at_rsqrt, "decay = \"linear\", warmup = 1000", "axes.examples_seen[0]"),
+        ] {
+            let error = error_with(from, to);
+            assert!(error.contains(key), "`{key}` is not in: {error}");
+        }
+        error_with(at_rsqrt, "decay = \"constant\", warmup = 1001");
+        parse(&SWEEP.replace(at_rsqrt, "decay = \"constant\", warmup = 1000")).unwrap();
+        for rate in ["0", "-1e-3"] {
+            let text = format!("{{\"learning_rate\": {rate}}}");
+            let error = train_from_json("t.json", &text, 8).unwrap_err().to_string();
+            assert!(error.contains("t.json, learning_rate: must be"), "{error}");
         }
     }
 
@@ -331,6 +398,10 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
     #[test]
     fn transfers_hold_classes_out_and_their_errors_name_keys() {
         let few = "[[transfer]]\nmethod = \"few-shot\"\nshots = [5, 10]\n";
+        let tune = |steps: &str| {
+            let numbers = "unique_examples = 8\nlearning_rate = 0.1";
+            format!("[[transfer]]\nmethod = \"fine-tune\"\n{numbers}\n{steps}\n")
+        };
         let sweep = parse(&format!("{SWEEP}{few}")).unwrap();
         let [transfer] = &sweep.transfers[..] else { panic!("{:?}", sweep.transfers) };
         let crate::DataSpec::Procedural(data) = &transfer.data else { panic!("{transfer:?}") };
@@ -347,6 +418,8 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
                 ["transfer[0].data.resolution", "patch = 8 does not divide resolution = 36"],
             ),
             ("[[transfer]]\nmethod = \"fine-tune\"\n".into(), ["transfer[0]", "is missing"]),
+            (tune("steps = 9\nwarmup = 9"), ["transfer[0].warmup", "9 steps are not more"]),
+            (tune("steps = 2000000000"), ["transfer[0].steps", "at most"]),
         ] {
             let error = parse(&format!("{SWEEP}{table}")).unwrap_err().to_string();
             assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");

@@ -86,6 +86,17 @@ pub enum Optimiser {
     Sgd(Sgd),
 }
 
+impl Optimiser {
+    /// Whether steps do not grow with the gradient, as Adam's do not: what maximal update
+    /// parametrisation (2203.03466, table 8) has rates for.
+    pub const fn is_adam(&self) -> bool {
+        match self {
+            Self::Adamw(_) | Self::Adafactor(_) => true,
+            Self::Sgd(_) => false,
+        }
+    }
+}
+
 /// How a moment is kept. What is bf16 is computed in f32 and rounded when it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -89,12 +89,29 @@ impl TransferSpec {
         }
     }
 
-    /// The trial's model as the task trains it: at its resolution, with one new classifier in the
-    /// place of the last two layers, without what served pre-training alone.
+    /// The model that the task runs, at its resolution.
+    ///
+    /// Frozen features are those of the trial's model, of which it lacks the classifier alone: a tanh
+    /// layer, a mask token and no pooling stay.
+    ///
+    /// Fine-tuning puts one new classifier in the place of the last two layers and leaves out what
+    /// served pre-training alone. That is also muP's rule for rates, which is Adam's and not that of
+    /// SGD; its scale of attention is kept, and with it `mup`: whoever sets rates by it must ask
+    /// [`crate::Optimiser::is_adam`].
     pub fn model(&self, of_trial: &ModelSpec) -> ModelSpec {
+        match &self.method {
+            TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_) => {
+                of_trial.adapted(self.data.resolution(), 0)
+            }
+            TransferMethod::FineTune(_) => self.tuned(of_trial),
+        }
+    }
+
+    fn tuned(&self, of_trial: &ModelSpec) -> ModelSpec {
         let mut model = of_trial.adapted(self.data.resolution(), self.classes);
         if let ModelSpec::Vit(vit) | ModelSpec::Hybrid(HybridSpec { vit, .. }) = &mut model {
             (vit.pre_logits, vit.mask_token) = (false, false);
+            vit.mup = vit.mup.filter(|mup| mup.base_head.is_some());
             if vit.pool == Pool::None {
                 vit.pool = Pool::Gap;
             }
@@ -139,5 +156,68 @@ impl TransferSpec {
             Some(prefix) => format!("{}_{name}", prefix.replace('-', "_")),
             None => name.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::ProceduralSpec;
+    use crate::model::{Mup, VitSpec};
+    use crate::shape::NamedShape;
+
+    fn transfer(method: TransferMethod) -> TransferSpec {
+        let data = DataSpec::Procedural(ProceduralSpec {
+            resolution: 32,
+            classes: 7,
+            first_class: 0,
+            difficulty: 1.0,
+            seed: 0,
+        });
+        TransferSpec { name: None, data, classes: 7, examples: 100, method }
+    }
+
+    /// A model of masked patches with all that pre-training may have.
+    fn of_trial(base_head: Option<u32>) -> VitSpec {
+        let shape = NamedShape::published("mu").unwrap();
+        VitSpec {
+            pool: Pool::None,
+            mask_token: true,
+            pre_logits: true,
+            mup: Some(Mup { base_width: 16, base_head }),
+            ..VitSpec::new(shape, 8, 16, 512)
+        }
+    }
+
+    #[test]
+    fn features_are_those_of_the_trials_model_and_cost_its_passes() {
+        let probe = LinearProbe { unique_examples: 60, steps: 5, batch: 4, learning_rate: 0.1 };
+        let few = FewShot { shots: vec![1], draws: 1, l2: 1.0, pool: 60 };
+        let expected = VitSpec { resolution: 32, classes: 0, ..of_trial(None) };
+        let expected = ModelSpec::Vit(expected);
+        for method in [TransferMethod::LinearProbe(probe), TransferMethod::FewShot(few)] {
+            let transfer = transfer(method);
+            let of_trial = ModelSpec::Vit(of_trial(None));
+            assert_eq!(transfer.model(&of_trial), expected);
+            assert_eq!(transfer.flops(&of_trial), 160.0 * expected.forward_flops() as f64);
+        }
+    }
+
+    #[test]
+    fn fine_tuning_has_a_new_classifier_and_no_rates_of_adam() {
+        let transfer = transfer(TransferMethod::FineTune(FineTune {
+            unique_examples: 60,
+            steps: 5,
+            batch: 4,
+            learning_rate: 0.1,
+            warmup: 0,
+            resample: Resample::default(),
+        }));
+        let plain = VitSpec::new(NamedShape::published("mu").unwrap(), 8, 32, 7);
+        let tuned = transfer.model(&ModelSpec::Vit(of_trial(None)));
+        assert_eq!(tuned, ModelSpec::Vit(plain.clone()));
+        let mup = of_trial(Some(8)).mup;
+        let tuned = transfer.model(&ModelSpec::Vit(of_trial(Some(8))));
+        assert_eq!(tuned, ModelSpec::Vit(VitSpec { mup, ..plain }));
     }
 }

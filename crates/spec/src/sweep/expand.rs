@@ -7,10 +7,10 @@ use super::file::{
     AxesTable, DataTable, DecayName, LearningRate, PartTable, ScheduleTable, SourceName, SweepFile,
     TrainTable,
 };
-use super::model::ShapeEntry;
+use super::model::{ShapeEntry, key_of};
 use crate::FORMAT;
 use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-use crate::model::{ModelSpec, Pool};
+use crate::model::{ModelError, ModelSpec, Pool};
 use crate::schedule::{Cooldown, Decay, Schedule};
 use crate::train::{EvalSpec, Objective, Optimiser, TrainSpec};
 use crate::trial::{Recipe, TrialSpec};
@@ -19,7 +19,7 @@ use crate::trial::{Recipe, TrialSpec};
 const MAX_NAME: usize = 64;
 
 /// Longest trial, steps: steps times batch stays far inside 64 bits.
-const MAX_STEPS: u64 = 1 << 30;
+pub(super) const MAX_STEPS: u64 = 1 << 30;
 
 /// One cross product: the base grid, or a part with the grid's axes where it has none of its own.
 struct Block<'a> {
@@ -175,23 +175,31 @@ fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<Mode
     Ok(models)
 }
 
-/// The model of one shape for the sweep's images and objective.
+/// The model of one shape for the sweep's images, objective and optimiser.
 fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
+    if file.model.mup.is_some() && !file.train.optimiser.is_adam() {
+        let message = "the rates of mup are Adam's: use optimiser \"adamw\" or \"adafactor\"";
+        return Err(Problem::new("model.mup", message));
+    }
+    model_of_objective(file, entry)
+}
+
+fn model_of_objective(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
     let resolution = resolution(&file.data);
     let Objective::MaskedPatch { .. } = file.train.objective else {
+        if file.model.pool == Some(Pool::None) {
+            let message = "pool = \"none\" gives logits for every patch, which objective \"masked-patch\" alone reads";
+            return Err(Problem::new("model.pool", message));
+        }
         return file.model.model("model", entry, resolution, classes(&file.data, "data")?);
     };
-    let mut model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
-    let ModelSpec::Vit(vit) = &mut model else {
-        let message = "objective \"masked-patch\" predicts patches of a vit, of no other family";
-        return Err(Problem::new("train.objective", message));
-    };
-    if file.model.pool.is_some_and(|pool| pool != Pool::None) {
-        let message = "objective \"masked-patch\" predicts every patch: use pool = \"none\"";
-        return Err(Problem::new("model.pool", message));
+    if file.model.pool == Some(Pool::Gap) {
+        return Err(Problem::new("model.pool", ModelError::MaskedPool));
     }
-    (vit.pool, vit.mask_token) = (Pool::None, true);
-    Ok(model)
+    let model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
+    model
+        .for_masked_patches()
+        .map_err(|error| Problem::new(format!("model.{}", key_of(&error)), error))
 }
 
 fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Problem> {
@@ -247,16 +255,13 @@ fn trial(
         );
         return Err(Problem::new(key, message));
     }
+    recipe.train.schedule.check(steps).map_err(|error| Problem::new(key, error))?;
     Ok(TrialSpec { recipe, steps, cooldown })
 }
 
 /// Optimiser steps of a length. Epochs and FLOPs are rounded to whole steps; examples must fit.
 fn steps(recipe: &Recipe, length: Length) -> Result<u64, String> {
     let batch = u64::from(recipe.train.batch);
-    let positive = |value: f64| match value.is_finite() && value > 0.0 {
-        true => Ok(value),
-        false => Err(format!("must be a positive number, not {value}")),
-    };
     match length {
         Length::ExamplesSeen(seen) if !seen.is_multiple_of(batch) => {
             Err(format!("{seen} examples are no whole number of batches of {batch}"))
@@ -271,10 +276,8 @@ fn steps(recipe: &Recipe, length: Length) -> Result<u64, String> {
 
 fn learning_rates(block: &Block, shape: &str) -> Result<Vec<f64>, Problem> {
     let key = &block.learning_rate_key;
-    let positive = |key: String, rate: f64| match rate.is_finite() && rate > 0.0 {
-        true => Ok(rate),
-        false => Err(Problem::new(key, format!("must be a positive number, not {rate}"))),
-    };
+    let positive =
+        |key: String, rate: f64| positive(rate).map_err(|message| Problem::new(key, message));
     match block.learning_rate {
         LearningRate::One(rate) => Ok(vec![positive(key.clone(), *rate)?]),
         LearningRate::Tuned(rates) => not_empty(key, rates)?
@@ -286,6 +289,15 @@ fn learning_rates(block: &Block, shape: &str) -> Result<Vec<f64>, Problem> {
             Some(&rate) => Ok(vec![positive(format!("{key}.{shape}"), rate)?]),
             None => Err(Problem::new(key, format!("no learning rate for shape `{shape}`"))),
         },
+    }
+}
+
+/// # Errors
+/// What is wrong with a number that is not positive and finite.
+pub(super) fn positive(value: f64) -> Result<f64, String> {
+    match value.is_finite() && value > 0.0 {
+        true => Ok(value),
+        false => Err(format!("must be a positive number, not {value}")),
     }
 }
 
@@ -395,6 +407,12 @@ fn check_numbers(table: &TrainTable) -> Result<(), Problem> {
         let message = format!("a share lies in [0, 1], not {smoothing}");
         return Err(Problem::new("train.objective", message));
     }
+    if let Objective::Sigmoid { head_bias, .. } = table.objective
+        && !head_bias.is_finite()
+    {
+        let message = format!("head_bias must be a number, not {head_bias}");
+        return Err(Problem::new("train.objective", message));
+    }
     if is_masked && table.mixup > 0.0 {
         let message = "objective \"masked-patch\" has no labels to mix: leave mixup out";
         return Err(Problem::new("train.mixup", message));
@@ -420,12 +438,14 @@ fn check_optimiser(optimiser: &Optimiser) -> Result<(), Problem> {
     let (eps, exponent) = match optimiser {
         Optimiser::Adamw(adamw) => (adamw.eps, 1.0),
         Optimiser::Adafactor(adafactor) => (adafactor.eps, adafactor.decay_exponent),
-        Optimiser::Sgd(_) => (0.0, 1.0),
+        Optimiser::Sgd(_) => return Ok(()),
     };
-    match eps.is_finite() && eps >= 0.0 && exponent.is_finite() && exponent > 0.0 {
-        true => Ok(()),
-        false => problem("eps must not be negative, and decay_exponent must be positive".into()),
+    for (name, value) in [("eps", eps), ("decay_exponent", exponent)] {
+        if let Err(message) = positive(value) {
+            return problem(format!("{name} {message}"));
+        }
     }
+    Ok(())
 }
 
 fn schedule(table: &ScheduleTable) -> Result<Schedule, Problem> {

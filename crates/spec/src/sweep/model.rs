@@ -320,7 +320,7 @@ fn join(table: &str, key: &str) -> String {
 }
 
 /// Which key of the table an error is about.
-const fn key_of(error: &ModelError) -> &'static str {
+pub(super) const fn key_of(error: &ModelError) -> &'static str {
     match error {
         ModelError::Shape(_) | ModelError::TooLarge | ModelError::Stages(_) => "shapes",
         ModelError::SincosWidth(_) => "positions",
@@ -329,5 +329,7 @@ const fn key_of(error: &ModelError) -> &'static str {
         ModelError::Groups { .. } => "groups",
         ModelError::FcNormWithoutGap => "fc_norm",
         ModelError::FixedResolution { .. } => "resolution",
+        ModelError::MaskedFamily(_) => "family",
+        ModelError::MaskedPool => "pool",
     }
 }

@@ -1,8 +1,9 @@
 //! From `[[transfer]]` tables to evaluations.
 
 use super::Problem;
-use super::expand::{classes, data};
+use super::expand::{self, MAX_STEPS, classes, data};
 use super::file::{DataTable, MethodName, SourceName, SweepFile, TransferTable};
+use crate::schedule::{Decay, Schedule};
 use crate::transfer::{FewShot, FineTune, LinearProbe, TransferMethod, TransferSpec};
 use crate::trial::TrialSpec;
 
@@ -84,12 +85,16 @@ fn held_out(data: &DataTable) -> Option<DataTable> {
 fn method(table: &TransferTable, name: &str) -> Result<TransferMethod, Problem> {
     let number = |key: &str, value: Option<u64>| positive(name, key, value);
     let rate = || match table.learning_rate {
-        Some(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        Some(rate) => Err(Problem::new(
-            format!("{name}.learning_rate"),
-            format!("must be a positive number, not {rate}"),
-        )),
+        Some(rate) => expand::positive(rate)
+            .map_err(|message| Problem::new(format!("{name}.learning_rate"), message)),
         None => Err(Problem::new(name, "`learning_rate` is missing")),
+    };
+    let steps = || match number("steps", table.steps)? {
+        steps @ ..=MAX_STEPS => Ok(steps),
+        steps => {
+            let message = format!("an evaluation has at most {MAX_STEPS}, not {steps}");
+            Err(Problem::new(format!("{name}.steps"), message))
+        }
     };
     let batch = || {
         Ok(u32::try_from(number("batch", Some(table.batch.unwrap_or(64).into()))?)
@@ -100,30 +105,35 @@ fn method(table: &TransferTable, name: &str) -> Result<TransferMethod, Problem> 
             shots: shots(table, name)?,
             draws: u32::try_from(number("draws", Some(table.draws.unwrap_or(3).into()))?)
                 .expect("it was 32 bits wide"),
-            l2: match table.l2.unwrap_or(L2) {
-                l2 if l2.is_finite() && l2 > 0.0 => l2,
-                l2 => {
-                    let message = format!("must be a positive number, not {l2}");
-                    return Err(Problem::new(format!("{name}.l2"), message));
-                }
-            },
+            l2: expand::positive(table.l2.unwrap_or(L2))
+                .map_err(|message| Problem::new(format!("{name}.l2"), message))?,
             pool: number("pool", Some(table.pool.unwrap_or(8192)))?,
         }),
         MethodName::LinearProbe => TransferMethod::LinearProbe(LinearProbe {
             unique_examples: number("unique_examples", table.unique_examples)?,
-            steps: number("steps", table.steps)?,
+            steps: steps()?,
             batch: batch()?,
             learning_rate: rate()?,
         }),
         MethodName::FineTune => TransferMethod::FineTune(FineTune {
             unique_examples: number("unique_examples", table.unique_examples)?,
-            steps: number("steps", table.steps)?,
+            steps: steps()?,
             batch: batch()?,
             learning_rate: rate()?,
-            warmup: table.warmup.unwrap_or(0),
+            warmup: warmup(table, name)?,
             resample: table.resample.unwrap_or_default(),
         }),
     })
+}
+
+/// Steps before the cosine, which has to have some left.
+fn warmup(table: &TransferTable, name: &str) -> Result<u64, Problem> {
+    let warmup = table.warmup.unwrap_or(0);
+    let schedule = Schedule { decay: Decay::Cosine, warmup };
+    match schedule.check(table.steps.unwrap_or(0)) {
+        Ok(()) => Ok(warmup),
+        Err(error) => Err(Problem::new(format!("{name}.warmup"), error)),
+    }
 }
 
 fn shots(table: &TransferTable, name: &str) -> Result<Vec<u32>, Problem> {
