@@ -351,6 +351,7 @@ fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use spec::{Adafactor, AdamW, Id, Moment, Optimiser, Sgd, TrainSpec};
+    use tch::{Device, Kind};
 
     use crate::optimiser::Update;
 

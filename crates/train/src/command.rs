@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use data::Draw;
 use models::{BindError, Model, Parameter, Pass, resample_positions};
-use spec::{ModelSpec, Objective, Resample, SpecError};
+use spec::{
+    HybridSpec, ModelError, ModelSpec, Objective, Pool, Resample, ScheduleError, SpecError,
+    TrainSpec,
+};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 use torch_ext::TorchError;
 
@@ -40,6 +43,14 @@ pub enum CommandError {
     Bind { path: PathBuf, error: BindError },
     #[error("`{path}`: x has shape {found:?} where the model reads [batch, 3, {side}, {side}]")]
     Input { path: PathBuf, found: Vec<i64>, side: u32 },
+    #[error("`{path}`: {error}")]
+    Model { path: PathBuf, error: ModelError },
+    #[error(
+        "`{path}`: pool = \"none\" gives logits for every patch; only objective \"masked-patch\" trains those"
+    )]
+    Unpooled { path: PathBuf },
+    #[error("`{path}`: schedule: {error}")]
+    Schedule { path: PathBuf, error: ScheduleError },
     #[error("`{path}`: y must be {batch} integers below {classes}")]
     Labels { path: PathBuf, batch: i64, classes: u32 },
 }
@@ -82,13 +93,12 @@ pub fn train_step(
     let spec = read_spec(files.spec)?;
     let images = read_images(&spec, files.input)?.to_kind(kind).to_device(device);
     let batch = u32::try_from(images.size()[0]).unwrap_or(u32::MAX);
-    let name = train.display().to_string();
-    let train = spec::train_from_json(&name, &read_text(train)?, batch)?;
-    let labels = match train.objective {
-        Objective::MaskedPatch { .. } => Tensor::zeros([batch.into()], (Kind::Int64, Device::Cpu)),
-        Objective::Softmax { .. } | Objective::Sigmoid { .. } => {
-            read_labels(files.input, batch.into(), spec.classes())?
-        }
+    let train = read_train(train, batch, steps)?;
+    let is_masked = matches!(train.objective, Objective::MaskedPatch { .. });
+    let spec = for_objective(spec, is_masked, files.spec)?;
+    let labels = match is_masked {
+        true => Tensor::zeros([batch.into()], (Kind::Int64, Device::Cpu)),
+        false => read_labels(files.input, batch.into(), spec.classes())?,
     };
     let parameters = weights::parameters(files.weights, kind)?;
     let mut learner = Learner::of(&spec, &train, 0, &parameters, device)
@@ -104,6 +114,33 @@ pub fn train_step(
     let trained = learner.parameters();
     let tensors: Vec<_> = trained.iter().map(|p| (p.name.as_str(), &p.tensor)).collect();
     Ok(weights::write(files.output, &tensors)?)
+}
+
+/// With `train`'s schedule over so many steps.
+fn read_train(path: &Path, batch: u32, steps: u64) -> Result<TrainSpec, CommandError> {
+    let train = spec::train_from_json(&path.display().to_string(), &read_text(path)?, batch)?;
+    train
+        .schedule
+        .check(steps)
+        .map_err(|error| CommandError::Schedule { path: path.to_owned(), error })?;
+    Ok(train)
+}
+
+/// The model that an objective trains: masked patches have one of their own.
+fn for_objective(spec: ModelSpec, is_masked: bool, path: &Path) -> Result<ModelSpec, CommandError> {
+    let path = || path.to_owned();
+    if is_masked {
+        let masked = spec.for_masked_patches();
+        return masked.map_err(|error| CommandError::Model { path: path(), error });
+    }
+    match &spec {
+        ModelSpec::Vit(vit) | ModelSpec::Hybrid(HybridSpec { vit, .. })
+            if vit.pool == Pool::None =>
+        {
+            Err(CommandError::Unpooled { path: path() })
+        }
+        _ => Ok(spec),
+    }
 }
 
 fn read_labels(path: &Path, batch: i64, classes: u32) -> Result<Tensor, CommandError> {
@@ -147,15 +184,15 @@ pub(crate) fn resample_to(spec: &ModelSpec, parameters: &mut [Parameter], how: R
     }
 }
 
-pub(crate) fn read_spec(path: &Path) -> Result<ModelSpec, CommandError> {
+fn read_spec(path: &Path) -> Result<ModelSpec, CommandError> {
     Ok(spec::model_from_json(&path.display().to_string(), &read_text(path)?)?)
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, CommandError> {
+fn read_text(path: &Path) -> Result<String, CommandError> {
     fs::read_to_string(path).map_err(|error| CommandError::Read { path: path.to_owned(), error })
 }
 
-pub(crate) fn read_images(spec: &ModelSpec, path: &Path) -> Result<Tensor, CommandError> {
+fn read_images(spec: &ModelSpec, path: &Path) -> Result<Tensor, CommandError> {
     let images = weights::one(path, "x")?;
     let side = spec.resolution();
     match images.size()[..] {
