@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::resnet::Stages;
-use super::{ModelError, positive};
+use super::resnet::{Stages, StagesError};
+use super::{ModelError, in_range};
 use crate::shape::ShapeError;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,11 +62,11 @@ impl BitSpec {
     }
 
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        positive(&[("resolution", self.resolution)])?;
-        match self.shape.layers.is_empty() {
-            true => Err(ModelError::Stages("`layers` lists the units of at least one stage")),
-            false => self.stages().check(),
+        if self.shape.layers.is_empty() {
+            return Err(ModelError::Stages(StagesError::Empty));
         }
+        self.stages().check().map_err(ModelError::Stages)?;
+        in_range([("resolution", self.resolution)]).map_err(ModelError::Range)
     }
 
     /// Convolutions, a norm (scale and shift) before each of them but the first and the

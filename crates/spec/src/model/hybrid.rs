@@ -31,7 +31,7 @@ impl HybridSpec {
     }
 
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        self.stem.check()?;
+        self.stem.check().map_err(ModelError::Stem)?;
         self.vit.check_body()?;
         check_patch(self.vit.patch, "the side of the stem's output", self.grid())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::vit::check_patch;
-use super::{Gelu, ModelError, positive, probability};
+use super::{Gelu, ModelError, in_range, probability};
 use crate::shape::ShapeError;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,8 +74,9 @@ impl MixerSpec {
     pub(super) fn check(&self) -> Result<(), ModelError> {
         let MixerShape { width, depth, mlp, tokens, .. } = self.shape;
         let shape = [("width", width), ("depth", depth), ("mlp", mlp), ("tokens", tokens)];
-        positive(&shape)?;
-        positive(&[("patch", self.patch), ("resolution", self.resolution)])?;
+        in_range(shape).map_err(ShapeError::Range)?;
+        let sides = [("patch", self.patch), ("resolution", self.resolution)];
+        in_range(sides).map_err(ModelError::Range)?;
         probability("drop_path", self.drop_path)?;
         check_patch(self.patch, "resolution", self.resolution)
     }

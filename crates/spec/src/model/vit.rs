@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gelu, ModelError, positive, probability};
+use super::{Gelu, ModelError, in_range, probability};
 use crate::shape::NamedShape;
 
 /// A vision transformer for square images.
@@ -156,12 +156,14 @@ impl VitSpec {
     /// Everything but whether patches tile what they are cut from.
     pub(super) fn check_body(&self) -> Result<(), ModelError> {
         self.shape.shape.check()?;
-        positive(&[("patch", self.patch), ("resolution", self.resolution)])?;
+        let sides = [("patch", self.patch), ("resolution", self.resolution)];
+        in_range(sides).map_err(ModelError::Range)?;
         probability("dropout", self.dropout)?;
         probability("drop_path", self.drop_path)?;
         if let Some(mup) = self.mup {
-            positive(&[("mup.base_width", mup.base_width)])?;
-            positive(&[("mup.base_head", mup.base_head.unwrap_or(1))])?;
+            let base_head = mup.base_head.unwrap_or(1);
+            let bases = [("mup.base_width", mup.base_width), ("mup.base_head", base_head)];
+            in_range(bases).map_err(ModelError::Range)?;
         }
         let width = self.shape.shape.width;
         if self.positions == Positions::Sincos2d && (width < 8 || !width.is_multiple_of(4)) {
