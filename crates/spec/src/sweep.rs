@@ -105,6 +105,10 @@ pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
     let json = |source| SpecError::Json { file: file.to_owned(), source };
     let mut table: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(json)?;
+    if table.contains_key("shapes") {
+        let message = "a file of one model has one `shape`";
+        return Err(json_problem(file, Problem::new("shapes", message)));
+    }
     let mut own = |key: &str| table.remove(key).unwrap_or_default();
     let (shape, resolution, classes) = (own("shape"), own("resolution"), own("classes"));
     let shape = model::ShapeEntry::deserialize(shape)
@@ -484,6 +488,7 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
                 ),
                 "m.json, patch:",
             ),
+            (model(r#"{"family": "bit", "shape": "R50x1", "shapes": []}"#), "m.json, shapes:"),
             (
                 model(
                     r#"{"family": "vit", "patch": 8, "shape": "mi", "resolution": 32, "classes": 2}"#,
@@ -514,7 +519,11 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
         assert_eq!((data.first_class, data.classes, transfer.classes), (64, 64, 64));
         for (table, parts) in [
             (format!("{few}steps = 3\n"), ["transfer[0].steps", "no such setting"]),
-            (format!("{few}{few}"), ["transfer[1]", "give this one a name"]),
+            (format!("{few}{few}"), ["transfer[1]", "give this one a `name`"]),
+            (
+                format!("{few}name = \"a-b\"\n{few}name = \"a_b\"\n"),
+                ["transfer[1]", "give this one a `name`"],
+            ),
             (
                 format!("{few}[transfer.data]\nsource = \"image-folder\"\npath = \"x\"\n"),
                 ["transfer[0].data.classes", "number of classes"],

@@ -27,10 +27,10 @@ pub(super) fn transfers(
         let measures = |other: &TransferSpec| {
             let same_method =
                 std::mem::discriminant(&other.method) == std::mem::discriminant(&transfer.method);
-            same_method && other.name == transfer.name
+            same_method && other.metric("") == transfer.metric("")
         };
         if all.iter().any(measures) {
-            let message = "another evaluation measures the same: give this one a name";
+            let message = "another evaluation measures by the same names: give this one a `name` that differs in more than `-` and `_`";
             return Err(Problem::new(table_name, message));
         }
         all.push(transfer);
