@@ -20,6 +20,7 @@ pub use vit::{Block, Mup, Norm, Pool, Positions, VitSpec};
 use crate::shape::{MAX_SIDE, ShapeError, in_range};
 use crate::train::Objective;
 
+/// A model of a family, for images of one size and a number of classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelSpec {
@@ -40,6 +41,7 @@ pub enum Gelu {
     Tanh,
 }
 
+/// Numbers that make no model.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -71,6 +73,7 @@ pub enum ModelError {
 }
 
 impl ModelSpec {
+    /// Its name in sweep files.
     pub const fn family(&self) -> &'static str {
         match self {
             Self::Vit(_) => "vit",

@@ -24,6 +24,7 @@ pub struct NamedShape {
     pub shape: Shape,
 }
 
+/// A name or numbers that make no shape.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     #[error("unknown shape `{0}`; known shapes: {known}; or spell it out: {{ width = 96, depth = 6, mlp = 384, heads = 3 }}", known = known_names())]

@@ -37,6 +37,7 @@ pub struct SweepSpec {
     pub transfers: Vec<TransferSpec>,
 }
 
+/// Why a file is no sweep, model or training.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     #[error("{file}: {source}")]

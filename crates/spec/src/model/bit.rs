@@ -6,6 +6,7 @@ use super::resnet::{Stages, StagesError};
 use super::{ModelError, in_range};
 use crate::shape::ShapeError;
 
+/// A ResNetV2 for square images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitSpec {
@@ -22,8 +23,11 @@ pub struct BitSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitShape {
+    /// What tables, figures and `learning_rate` tables know it by.
     pub name: String,
+    /// Units of each stage.
     pub layers: Vec<u32>,
+    /// Channels of the first convolution: 64 times the width factor.
     pub width: u32,
 }
 

@@ -7,6 +7,7 @@ use super::ModelError;
 use super::resnet::Stages;
 use super::vit::{VitSpec, check_patch};
 
+/// A transformer whose image is the output of a ResNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HybridSpec {

@@ -6,6 +6,7 @@ use super::vit::check_patch;
 use super::{Gelu, ModelError, in_range, probability};
 use crate::shape::ShapeError;
 
+/// A Mixer for square images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixerSpec {
@@ -21,12 +22,15 @@ pub struct MixerSpec {
     pub drop_path: f64,
 }
 
+/// The numbers that make a Mixer's size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixerShape {
+    /// What tables, figures and `learning_rate` tables know it by.
     pub name: String,
     /// Width of a token, D.
     pub width: u32,
+    /// Number of blocks, L.
     pub depth: u32,
     /// Hidden width of the MLP over channels, D_C.
     pub mlp: u32,

@@ -21,6 +21,7 @@ pub struct Stages {
 /// Most stages: 2^stage times the width stays countable.
 const MAX_STAGES: usize = 8;
 
+/// Numbers that make no [`Stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StagesError {
     #[error("`{0}` must be from 1 to {MAX_SIDE}")]
@@ -115,10 +116,13 @@ pub struct Unit {
     pub unit: u32,
     /// Channels that come in; `4 mid` go out.
     pub input: u32,
+    /// Channels between its convolutions.
     pub mid: u32,
+    /// Of the 3x3 convolution and the projection.
     pub stride: u32,
-    /// Side of what comes in and of what goes out.
+    /// Side of what comes in.
     pub side: u32,
+    /// Side of what goes out.
     pub out_side: u32,
 }
 
