@@ -41,6 +41,7 @@ pub struct ImageFolderSpec {
     pub on_corrupt: OnCorrupt,
 }
 
+/// What is done about a file that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnCorrupt {

@@ -95,6 +95,7 @@ pub struct Spent {
     pub data_s: f64,
 }
 
+/// A line that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     #[error("not a line of this protocol: {0}")]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id([u8; 16]);
 
+/// Text that is no id.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not an id: 32 hexadecimal digits are expected")]
 pub struct IdError(String);

@@ -21,7 +21,7 @@ pub use event::{LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, check
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
 pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
-    Norm, Pool, Positions, Stages, Unit, VitSpec,
+    Norm, Pool, Positions, Stages, StagesError, Unit, VitSpec,
 };
 pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 pub use bit::{BitShape, BitSpec};
 pub use hybrid::HybridSpec;
 pub use mixer::{MixerShape, MixerSpec};
-pub use resnet::{Stages, Unit};
+pub use resnet::{Stages, StagesError, Unit};
 pub use vit::{Block, Mup, Norm, Pool, Positions, VitSpec};
 
-use crate::shape::ShapeError;
+use crate::shape::{MAX_SIDE, ShapeError, in_range};
 use crate::train::Objective;
 
+/// A model of a family, for images of one size and a number of classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelSpec {
@@ -40,12 +41,13 @@ pub enum Gelu {
     Tanh,
 }
 
+/// Numbers that make no model.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    #[error("`{0}` must be at least 1")]
-    Zero(&'static str),
+    #[error("`{0}` must be from 1 to {MAX_SIDE}")]
+    Range(&'static str),
     #[error("a model this large cannot be counted in 64 bits; check its shape")]
     TooLarge,
     #[error("patch = {patch} does not divide {of} = {side}")]
@@ -54,8 +56,6 @@ pub enum ModelError {
     SincosWidth(u32),
     #[error("`{0}` is a probability in [0, 1)")]
     Probability(&'static str),
-    #[error("groups = {groups} does not divide the {channels} channels of a norm")]
-    Groups { groups: u32, channels: u32 },
     #[error("fc_norm norms what pool = \"gap\" averaged; this model pools otherwise")]
     FcNormWithoutGap,
     #[error("a Mixer's token MLPs are made for images of {resolution} pixels and read no others")]
@@ -64,15 +64,16 @@ pub enum ModelError {
     MaskedFamily(&'static str),
     #[error("objective \"masked-patch\" predicts every patch: use pool = \"none\"")]
     MaskedPool,
-    #[error("{0}")]
-    Stages(&'static str),
+    /// Of a ResNet that is the model.
+    #[error(transparent)]
+    Stages(StagesError),
+    /// Of a ResNet below a transformer.
+    #[error(transparent)]
+    Stem(StagesError),
 }
 
-/// Largest side of an image, number of classes, channels or stages' blocks: far above any model, and
-/// small enough that counts do not overflow.
-const MAX_SIDE: u32 = 1 << 20;
-
 impl ModelSpec {
+    /// Its name in sweep files.
     pub const fn family(&self) -> &'static str {
         match self {
             Self::Vit(_) => "vit",
@@ -228,17 +229,6 @@ impl ModelSpec {
             Self::Bit(bit) => bit.activations(),
             Self::Mixer(mixer) => mixer.activations(),
         }
-    }
-}
-
-/// `value` in a range that counts can bear.
-fn positive(fields: &[(&'static str, u32)]) -> Result<(), ModelError> {
-    match fields.iter().find(|(_, value)| *value == 0) {
-        Some((field, _)) => Err(ModelError::Zero(field)),
-        None => match fields.iter().all(|(_, value)| *value <= MAX_SIDE) {
-            true => Ok(()),
-            false => Err(ModelError::TooLarge),
-        },
     }
 }
 

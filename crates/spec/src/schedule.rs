@@ -15,6 +15,7 @@ pub struct Schedule {
     pub warmup: u64,
 }
 
+/// How the rate runs after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Decay {

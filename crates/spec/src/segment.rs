@@ -6,6 +6,7 @@ use crate::id::{Id, SegmentId};
 use crate::transfer::TransferSpec;
 use crate::trial::Recipe;
 
+/// What a segment does, and so how its learning rate runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SegmentKind {
@@ -19,6 +20,7 @@ pub enum SegmentKind {
     Transfer,
 }
 
+/// One segment, complete: what a trainer needs beside checkpoints and folders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentSpec {

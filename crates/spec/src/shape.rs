@@ -24,6 +24,7 @@ pub struct NamedShape {
     pub shape: Shape,
 }
 
+/// A name or numbers that make no shape.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     #[error("unknown shape `{0}`; known shapes: {known}; or spell it out: {{ width = 96, depth = 6, mlp = 384, heads = 3 }}", known = known_names())]
@@ -44,9 +45,21 @@ pub enum ShapeError {
     Range(&'static str),
 }
 
-/// Largest width, depth, MLP width or number of heads: far above any model, and small enough that
-/// counts do not overflow.
-const MAX_SIDE: u32 = 1 << 20;
+/// Largest width, depth, side of an image, number of heads or channels and the like: far above any
+/// model, and small enough that counts do not overflow.
+pub(crate) const MAX_SIDE: u32 = 1 << 20;
+
+/// # Errors
+/// The name of the first number that is 0 or that counts cannot bear.
+pub(crate) fn in_range(
+    fields: impl IntoIterator<Item = (&'static str, u32)>,
+) -> Result<(), &'static str> {
+    let bad = |(_, value): &(&str, u32)| !(1..=MAX_SIDE).contains(value);
+    match fields.into_iter().find(bad) {
+        Some((field, _)) => Err(field),
+        None => Ok(()),
+    }
+}
 
 impl Shape {
     /// # Errors
@@ -58,9 +71,7 @@ impl Shape {
             ("mlp", self.mlp),
             ("heads", self.heads),
         ];
-        if let Some((field, _)) = fields.iter().find(|(_, value)| !(1..=MAX_SIDE).contains(value)) {
-            return Err(ShapeError::Range(field));
-        }
+        in_range(fields).map_err(ShapeError::Range)?;
         if !self.width.is_multiple_of(self.heads) {
             return Err(ShapeError::HeadsDoNotDivideWidth { heads: self.heads, width: self.width });
         }

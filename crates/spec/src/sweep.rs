@@ -37,6 +37,7 @@ pub struct SweepSpec {
     pub transfers: Vec<TransferSpec>,
 }
 
+/// Why a file is no sweep, model or training.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     #[error("{file}: {source}")]
@@ -66,10 +67,25 @@ impl Problem {
         Self { key: key.into(), message: message.to_string() }
     }
 
-    /// Named by the variant's own key where the variant gives it, else by the sweep's.
+    /// The same problem, of a key of `table`; with an empty key, of the table itself.
+    fn within(self, table: &str) -> Self {
+        let key = match self.key.as_str() {
+            "" => table.to_owned(),
+            key => format!("{table}.{key}"),
+        };
+        Self { key, ..self }
+    }
+
+    /// Named by the variant's own key where that is where the value is from: where the variant gives
+    /// the key, or more of the tables around it than the sweep does.
     fn of_variant(self, position: usize, text: &str) -> Self {
-        let own = format!("variant[{position}].{}", self.key);
-        match locate::has_table_of(text, &own) {
+        let variant = format!("variant[{position}]");
+        let own = format!("{variant}.{}", self.key);
+        let (whole, within) = (locate::length(&own), locate::length(&variant));
+        let (given, by_sweep) = (locate::depth(text, &own), locate::depth(text, &self.key));
+        // The variant's name is no setting of the sweep.
+        let is_own = self.key != "name" && (given == whole || given > within + by_sweep);
+        match is_own {
             true => Self { key: own, ..self },
             false => self,
         }
@@ -90,6 +106,10 @@ pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
     let json = |source| SpecError::Json { file: file.to_owned(), source };
     let mut table: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(json)?;
+    if table.contains_key("shapes") {
+        let message = "a file of one model has one `shape`";
+        return Err(json_problem(file, Problem::new("shapes", message)));
+    }
     let mut own = |key: &str| table.remove(key).unwrap_or_default();
     let (shape, resolution, classes) = (own("shape"), own("resolution"), own("classes"));
     let shape = model::ShapeEntry::deserialize(shape)
@@ -99,7 +119,7 @@ pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
     };
     let (resolution, classes) = (number("resolution", resolution)?, number("classes", classes)?);
     let table = model::ModelTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
-    table.model("", &shape, resolution, classes).map_err(|problem| json_problem(file, problem))
+    table.model(&shape, resolution, classes).map_err(|problem| json_problem(file, problem))
 }
 
 /// The `[train]` table of a sweep file as JSON, with one learning rate; a batch of `batch` and a constant
@@ -396,6 +416,98 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
     }
 
     #[test]
+    fn a_key_is_the_variants_where_its_value_is() {
+        let variant = "[[variant]]\nname = \"a\"\ntrain.learning_rate = 1e-3\n";
+        let schedule = "train.schedule = { decay = \"rsqrt\", shift = -1.0 }\n";
+        for (text, key) in [
+            (SWEEP.replace("batch = 32", "batch = 0"), "line 14, train.batch:"),
+            (SWEEP.replace("\"test\"", "\"a/b\""), "line 2, name:"),
+            (SWEEP.replace("[axes]", "[axes]\nepochs = [1]"), "line 10, axes:"),
+        ] {
+            let error = parse(&format!("{text}{variant}")).unwrap_err().to_string();
+            assert!(error.contains(key), "`{key}` is not in: {error}");
+        }
+        for (settings, key) in [
+            ("train.batch = 0", "variant[0].train.batch:"),
+            ("model.shapes = [\"mu\", \"mi\"]", "variant[0].model.shapes[1]:"),
+            (schedule, "variant[0].train.schedule.shift:"),
+            ("train.polyak = 2.0", "variant[0].train.polyak:"),
+        ] {
+            let error = parse(&format!("{SWEEP}{variant}{settings}")).unwrap_err().to_string();
+            assert!(error.contains(key), "`{key}` is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn errors_of_a_model_name_the_key_that_holds_it() {
+        let mixer = "family = \"mixer\"\npatch = 8\nshapes = [{ width = 16, depth = 0, mlp = 8, tokens = 8 }]";
+        let bit = "family = \"bit\"\nshapes = [{ layers = [1], width = 2000000 }]";
+        let hybrid = |stem: &str, shape: &str| {
+            format!("family = \"hybrid\"\nstem = {stem}\nshapes = [{shape}]")
+        };
+        let of = |text: &str| {
+            let from = SWEEP.find("family").unwrap();
+            let to = SWEEP.find("\n[axes]").unwrap();
+            let text = format!("{}{text}{}", &SWEEP[..from], &SWEEP[to..]);
+            parse(&text).unwrap_err().to_string()
+        };
+        for (text, parts) in [
+            (mixer.to_owned(), ["model.shapes[0]", "`depth` must be from 1"]),
+            (bit.to_owned(), ["model.shapes[0]", "`width` must be from 1"]),
+            (hybrid("{ layers = [0] }", "\"mu\""), ["model.stem", "`layers` must be from 1"]),
+            (
+                hybrid("{ layers = [], width = 48 }", "\"mu\""),
+                ["model.stem", "does not divide the 48 channels"],
+            ),
+            (hybrid("{ layers = [] }", "{ width = 8 }"), ["model.shapes[0]", "family hybrid"]),
+            (
+                "family = \"vit\"\npatch = 2000000\nshapes = [\"mu\"]".to_owned(),
+                ["model.patch", "`patch` must be from 1"],
+            ),
+        ] {
+            let error = of(&text);
+            assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
+        }
+        let large = "source = \"procedural\"\nresolution = 2000000";
+        let error = error_with("source = \"procedural\"", large);
+        assert!(error.contains("line 6, data.resolution: `resolution` must be"), "{error}");
+    }
+
+    #[test]
+    fn keys_of_json_files_are_bare() {
+        let model = |text: &str| model_from_json("m.json", text).unwrap_err().to_string();
+        let train = |text: &str| train_from_json("t.json", text, 8).unwrap_err().to_string();
+        for (error, start) in [
+            (train(r#"{"learning_rate": 1, "micro_batch": 0}"#), "t.json, micro_batch:"),
+            (
+                train(r#"{"learning_rate": 1, "schedule": {"decay": "cosine", "shift": 1}}"#),
+                "t.json, schedule.shift:",
+            ),
+            (
+                model(
+                    r#"{"family": "vit", "patch": 0, "shape": "mu", "resolution": 32, "classes": 2}"#,
+                ),
+                "m.json, patch:",
+            ),
+            (model(r#"{"family": "bit", "shape": "R50x1", "shapes": []}"#), "m.json, shapes:"),
+            (
+                model(
+                    r#"{"family": "vit", "patch": 8, "shape": "mi", "resolution": 32, "classes": 2}"#,
+                ),
+                "m.json, shape:",
+            ),
+            (
+                model(
+                    r#"{"family": "bit", "shape": "R50x1", "resolution": 2000000, "classes": 2}"#,
+                ),
+                "m.json, resolution:",
+            ),
+        ] {
+            assert!(error.starts_with(start), "{start}: {error}");
+        }
+    }
+
+    #[test]
     fn transfers_hold_classes_out_and_their_errors_name_keys() {
         let few = "[[transfer]]\nmethod = \"few-shot\"\nshots = [5, 10]\n";
         let tune = |steps: &str| {
@@ -408,7 +520,11 @@ model = { family = "bit", shapes = [{ layers = [1, 1], width = 8 }], groups = 4 
         assert_eq!((data.first_class, data.classes, transfer.classes), (64, 64, 64));
         for (table, parts) in [
             (format!("{few}steps = 3\n"), ["transfer[0].steps", "no such setting"]),
-            (format!("{few}{few}"), ["transfer[1]", "give this one a name"]),
+            (format!("{few}{few}"), ["transfer[1]", "give this one a `name`"]),
+            (
+                format!("{few}name = \"a-b\"\n{few}name = \"a_b\"\n"),
+                ["transfer[1]", "give this one a `name`"],
+            ),
             (
                 format!("{few}[transfer.data]\nsource = \"image-folder\"\npath = \"x\"\n"),
                 ["transfer[0].data.classes", "number of classes"],

@@ -78,6 +78,7 @@ const fn half() -> f64 {
     0.5
 }
 
+/// What turns gradients into steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Optimiser {
@@ -206,6 +207,7 @@ pub struct Augmentation {
     pub crop_padding: u32,
 }
 
+/// What the forward and backward pass compute in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

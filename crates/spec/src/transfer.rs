@@ -7,23 +7,30 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataSpec;
 use crate::model::{HybridSpec, ModelError, ModelSpec, Pool};
 
+/// One evaluation: a task, and what is done with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransferSpec {
     /// Begins the names of the measurements, as in `cifar10_few_shot_10_error`; None: nothing does.
     pub name: Option<String>,
+    /// Where the task's examples come from, at its resolution.
     pub data: DataSpec,
+    /// Classes of the task.
     pub classes: u32,
     /// Test examples: the first ones of the task's validation stream.
     pub examples: u64,
     pub method: TransferMethod,
 }
 
+/// How a checkpoint is measured on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TransferMethod {
+    /// Of frozen features, without training.
     FewShot(FewShot),
+    /// Of frozen features, by a classifier that is trained.
     LinearProbe(LinearProbe),
+    /// All parameters are trained.
     FineTune(FineTune),
 }
 
@@ -49,8 +56,11 @@ pub struct FewShot {
 pub struct LinearProbe {
     /// Examples of the train stream.
     pub unique_examples: u64,
+    /// Optimiser steps.
     pub steps: u64,
+    /// Examples per step.
     pub batch: u32,
+    /// Peak learning rate, of gradients of the mean loss in features of unit spread.
     pub learning_rate: f64,
 }
 
@@ -60,11 +70,17 @@ pub struct LinearProbe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FineTune {
+    /// Examples of the train stream.
     pub unique_examples: u64,
+    /// Optimiser steps, the warm-up included.
     pub steps: u64,
+    /// Examples per step.
     pub batch: u32,
+    /// Peak learning rate.
     pub learning_rate: f64,
+    /// Steps of linear warm-up from zero; fewer than `steps`.
     pub warmup: u64,
+    /// How position embeddings come to the task's grid.
     pub resample: Resample,
 }
 

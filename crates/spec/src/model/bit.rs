@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::resnet::Stages;
-use super::{ModelError, positive};
+use super::resnet::{Stages, StagesError};
+use super::{ModelError, in_range};
 use crate::shape::ShapeError;
 
+/// A ResNetV2 for square images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitSpec {
@@ -22,8 +23,11 @@ pub struct BitSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitShape {
+    /// What tables, figures and `learning_rate` tables know it by.
     pub name: String,
+    /// Units of each stage.
     pub layers: Vec<u32>,
+    /// Channels of the first convolution: 64 times the width factor.
     pub width: u32,
 }
 
@@ -62,11 +66,11 @@ impl BitSpec {
     }
 
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        positive(&[("resolution", self.resolution)])?;
-        match self.shape.layers.is_empty() {
-            true => Err(ModelError::Stages("`layers` lists the units of at least one stage")),
-            false => self.stages().check(),
+        if self.shape.layers.is_empty() {
+            return Err(ModelError::Stages(StagesError::Empty));
         }
+        self.stages().check().map_err(ModelError::Stages)?;
+        in_range([("resolution", self.resolution)]).map_err(ModelError::Range)
     }
 
     /// Convolutions, a norm (scale and shift) before each of them but the first and the

@@ -7,6 +7,7 @@ use super::ModelError;
 use super::resnet::Stages;
 use super::vit::{VitSpec, check_patch};
 
+/// A transformer whose image is the output of a ResNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HybridSpec {
@@ -31,7 +32,7 @@ impl HybridSpec {
     }
 
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        self.stem.check()?;
+        self.stem.check().map_err(ModelError::Stem)?;
         self.vit.check_body()?;
         check_patch(self.vit.patch, "the side of the stem's output", self.grid())
     }

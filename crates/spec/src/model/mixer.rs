@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::vit::check_patch;
-use super::{Gelu, ModelError, positive, probability};
+use super::{Gelu, ModelError, in_range, probability};
 use crate::shape::ShapeError;
 
+/// A Mixer for square images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixerSpec {
@@ -21,12 +22,15 @@ pub struct MixerSpec {
     pub drop_path: f64,
 }
 
+/// The numbers that make a Mixer's size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixerShape {
+    /// What tables, figures and `learning_rate` tables know it by.
     pub name: String,
     /// Width of a token, D.
     pub width: u32,
+    /// Number of blocks, L.
     pub depth: u32,
     /// Hidden width of the MLP over channels, D_C.
     pub mlp: u32,
@@ -74,8 +78,9 @@ impl MixerSpec {
     pub(super) fn check(&self) -> Result<(), ModelError> {
         let MixerShape { width, depth, mlp, tokens, .. } = self.shape;
         let shape = [("width", width), ("depth", depth), ("mlp", mlp), ("tokens", tokens)];
-        positive(&shape)?;
-        positive(&[("patch", self.patch), ("resolution", self.resolution)])?;
+        in_range(shape).map_err(ShapeError::Range)?;
+        let sides = [("patch", self.patch), ("resolution", self.resolution)];
+        in_range(sides).map_err(ModelError::Range)?;
         probability("drop_path", self.drop_path)?;
         check_patch(self.patch, "resolution", self.resolution)
     }

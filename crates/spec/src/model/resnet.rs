@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, positive};
+use super::{MAX_SIDE, in_range};
 
 /// A 7x7 convolution of stride 2, a 3x3 pooling of stride 2, and stages of units; every stage but the
 /// first halves the image. Stage s has `4 width 2^s` channels, its units `width 2^s` inside.
@@ -21,19 +21,33 @@ pub struct Stages {
 /// Most stages: 2^stage times the width stays countable.
 const MAX_STAGES: usize = 8;
 
+/// Numbers that make no [`Stages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StagesError {
+    #[error("`{0}` must be from 1 to {MAX_SIDE}")]
+    Range(&'static str),
+    #[error("`layers` lists the units of at least one stage")]
+    Empty,
+    #[error("`layers` lists {0} stages; there are at most {MAX_STAGES}")]
+    TooMany(usize),
+    #[error("groups = {groups} does not divide the {channels} channels of a norm")]
+    Groups { groups: u32, channels: u32 },
+}
+
 impl Stages {
-    pub fn check(&self) -> Result<(), ModelError> {
-        positive(&[("width", self.width), ("groups", self.groups)])?;
+    /// # Errors
+    /// Numbers that make no stages. There may be none.
+    pub fn check(&self) -> Result<(), StagesError> {
+        let numbers = [("width", self.width), ("groups", self.groups)];
+        let units = self.layers.iter().map(|&units| ("layers", units));
+        in_range(numbers.into_iter().chain(units)).map_err(StagesError::Range)?;
         if self.layers.len() > MAX_STAGES {
-            return Err(ModelError::Stages("`layers` lists at most 8 stages"));
-        }
-        for &units in &self.layers {
-            positive(&[("layers", units)])?;
+            return Err(StagesError::TooMany(self.layers.len()));
         }
         // All other channels are multiples of the first convolution's.
         match self.width.is_multiple_of(self.groups) {
             true => Ok(()),
-            false => Err(ModelError::Groups { groups: self.groups, channels: self.width }),
+            false => Err(StagesError::Groups { groups: self.groups, channels: self.width }),
         }
     }
 
@@ -102,10 +116,13 @@ pub struct Unit {
     pub unit: u32,
     /// Channels that come in; `4 mid` go out.
     pub input: u32,
+    /// Channels between its convolutions.
     pub mid: u32,
+    /// Of the 3x3 convolution and the projection.
     pub stride: u32,
-    /// Side of what comes in and of what goes out.
+    /// Side of what comes in.
     pub side: u32,
+    /// Side of what goes out.
     pub out_side: u32,
 }
 

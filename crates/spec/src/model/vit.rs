@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gelu, ModelError, positive, probability};
+use super::{Gelu, ModelError, in_range, probability};
 use crate::shape::NamedShape;
 
 /// A vision transformer for square images.
@@ -11,8 +11,7 @@ use crate::shape::NamedShape;
 #[serde(deny_unknown_fields)]
 pub struct VitSpec {
     pub shape: NamedShape,
-    /// Side of a patch, pixels (of the stem's output in a hybrid). A remainder at the border is
-    /// dropped, as a VALID convolution does.
+    /// Side of a patch, pixels (of the stem's output in a hybrid); divides the image's side.
     pub patch: u32,
     /// Side of the image, pixels.
     pub resolution: u32,
@@ -63,18 +62,22 @@ pub enum Pool {
     None,
 }
 
+/// What is added to each token to say where it is from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Positions {
+    /// A parameter, `[1, tokens, width]`.
     #[default]
     Learned,
     /// Fixed two-dimensional sines and cosines (big_vision's `sincos2d`); width must be a multiple of 4.
     Sincos2d,
 }
 
+/// Normalisation of a token over its width, or of a query or key over its head; epsilon is 1e-6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
+    /// Centred, scaled, with weight and bias (1607.06450).
     #[default]
     LayerNorm,
     /// Centred and scaled, without the bias.
@@ -83,6 +86,7 @@ pub enum Norm {
     RmsNorm,
 }
 
+/// How attention and the MLP of a block are put together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Block {
@@ -98,6 +102,7 @@ pub enum Block {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mup {
+    /// Width at which the rates were tuned.
     pub base_width: u32,
     /// Head width at which attention is scaled by `1 / sqrt(head)`; wider heads scale by
     /// `sqrt(base) / head`. None: the model's own.
@@ -156,12 +161,14 @@ impl VitSpec {
     /// Everything but whether patches tile what they are cut from.
     pub(super) fn check_body(&self) -> Result<(), ModelError> {
         self.shape.shape.check()?;
-        positive(&[("patch", self.patch), ("resolution", self.resolution)])?;
+        let sides = [("patch", self.patch), ("resolution", self.resolution)];
+        in_range(sides).map_err(ModelError::Range)?;
         probability("dropout", self.dropout)?;
         probability("drop_path", self.drop_path)?;
         if let Some(mup) = self.mup {
-            positive(&[("mup.base_width", mup.base_width)])?;
-            positive(&[("mup.base_head", mup.base_head.unwrap_or(1))])?;
+            let base_head = mup.base_head.unwrap_or(1);
+            let bases = [("mup.base_width", mup.base_width), ("mup.base_head", base_head)];
+            in_range(bases).map_err(ModelError::Range)?;
         }
         let width = self.shape.shape.width;
         if self.positions == Positions::Sincos2d && (width < 8 || !width.is_multiple_of(4)) {

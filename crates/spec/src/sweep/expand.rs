@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Problem;
 use super::file::{
-    AxesTable, DataTable, DecayName, LearningRate, PartTable, ScheduleTable, SourceName, SweepFile,
-    TrainTable,
+    AxesTable, DataTable, DecayName, EvalTable, LearningRate, PartTable, ScheduleTable, SourceName,
+    SweepFile, TrainTable,
 };
-use super::model::{ShapeEntry, key_of};
+use super::model::{ModelTable, ShapeEntry};
 use crate::FORMAT;
 use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
 use crate::model::{ModelError, ModelSpec, Pool};
@@ -160,15 +160,12 @@ fn declared(
 fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<ModelSpec>, Problem> {
     let mut models: Vec<ModelSpec> = Vec::with_capacity(shapes.len());
     for (position, entry) in not_empty(key, shapes)?.iter().enumerate() {
-        let at = |problem: Problem| match problem.key.as_str() {
-            "model.shapes" => Problem::new(format!("{key}[{position}]"), problem.message),
-            _ => problem,
-        };
-        let model = model(file, entry).map_err(at)?;
+        let shape_key = format!("{key}[{position}]");
+        let model = model(file, entry, &shape_key)?;
         let name = model.shape_name();
         if models.iter().any(|other| other.shape_name() == name) {
             let message = format!("two shapes are called `{name}`: give one a name of its own");
-            return Err(at(Problem::new("model.shapes", message)));
+            return Err(Problem::new(shape_key, message));
         }
         models.push(model);
     }
@@ -176,46 +173,56 @@ fn models(file: &SweepFile, key: &str, shapes: &[ShapeEntry]) -> Result<Vec<Mode
 }
 
 /// The model of one shape for the sweep's images, objective and optimiser.
-fn model(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
-    if file.model.mup.is_some() && !file.train.optimiser.is_adam() {
-        let message = "the rates of mup are Adam's: use optimiser \"adamw\" or \"adafactor\"";
-        return Err(Problem::new("model.mup", message));
-    }
-    model_of_objective(file, entry)
+fn model(file: &SweepFile, entry: &ShapeEntry, shape_key: &str) -> Result<ModelSpec, Problem> {
+    let is_masked = matches!(file.train.objective, Objective::MaskedPatch { .. });
+    let classes = match is_masked {
+        true => Objective::COLOURS,
+        false => classes(&file.data).map_err(|problem| problem.within("data"))?,
+    };
+    let model = check_model(&file.model, &file.train)
+        .and_then(|()| file.model.model(entry, resolution(&file.data), classes));
+    let model = match is_masked {
+        true => model.and_then(|model| Ok(model.for_masked_patches()?)),
+        false => model,
+    };
+    model.map_err(|problem| match problem.key.as_str() {
+        "shape" => Problem { key: shape_key.to_owned(), ..problem },
+        "resolution" => problem.within("data"),
+        _ => problem.within("model"),
+    })
 }
 
-fn model_of_objective(file: &SweepFile, entry: &ShapeEntry) -> Result<ModelSpec, Problem> {
-    let resolution = resolution(&file.data);
-    let Objective::MaskedPatch { .. } = file.train.objective else {
-        if file.model.pool == Some(Pool::None) {
-            let message = "pool = \"none\" gives logits for every patch, which objective \"masked-patch\" alone reads";
-            return Err(Problem::new("model.pool", message));
-        }
-        return file.model.model("model", entry, resolution, classes(&file.data, "data")?);
-    };
-    if file.model.pool == Some(Pool::Gap) {
-        return Err(Problem::new("model.pool", ModelError::MaskedPool));
+/// What a model may not have for the way that it is trained.
+fn check_model(model: &ModelTable, train: &TrainTable) -> Result<(), Problem> {
+    if model.mup.is_some() && !train.optimiser.is_adam() {
+        let message = "the rates of mup are Adam's: use optimiser \"adamw\" or \"adafactor\"";
+        return Err(Problem::new("mup", message));
     }
-    let model = file.model.model("model", entry, resolution, Objective::COLOURS)?;
-    model
-        .for_masked_patches()
-        .map_err(|error| Problem::new(format!("model.{}", key_of(&error)), error))
+    match (train.objective, model.pool) {
+        (Objective::MaskedPatch { .. }, Some(Pool::Gap)) => Err(ModelError::MaskedPool.into()),
+        (Objective::Softmax { .. } | Objective::Sigmoid { .. }, Some(Pool::None)) => {
+            let message = "pool = \"none\" gives logits for every patch, which objective \"masked-patch\" alone reads";
+            Err(Problem::new("pool", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Problem> {
     let mut trials = Vec::new();
     for model in &block.models {
         for learning_rate in learning_rates(block, model.shape_name())? {
-            let train = train(&file.train, learning_rate)?;
+            let train =
+                train(&file.train, learning_rate).map_err(|problem| problem.within("train"))?;
             for &unique_examples in block.unique_examples {
                 for &seed in block.seeds {
                     let recipe = Recipe {
                         format: FORMAT,
-                        data: data(&file.data, "data")?,
+                        data: data(&file.data).map_err(|problem| problem.within("data"))?,
                         unique_examples,
                         model: model.clone(),
                         train: train.clone(),
-                        eval: eval(file)?,
+                        eval: eval(&file.eval).map_err(|problem| problem.within("eval"))?,
                         seed,
                     };
                     for (position, &length) in block.lengths.iter().enumerate() {
@@ -305,11 +312,10 @@ fn resolution(table: &DataTable) -> u32 {
     table.resolution.unwrap_or(32)
 }
 
-/// The source of `[data]`, or of the table of this name.
-pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
-    let key = |key: &str| format!("{name}.{key}");
+/// The source that a `data` table describes.
+pub(super) fn data(table: &DataTable) -> Result<DataSpec, Problem> {
     let refuse = |setting: &str, given: bool| match given {
-        true => Err(Problem::new(key(setting), "this source has no such setting")),
+        true => Err(Problem::new(setting, "this source has no such setting")),
         false => Ok(()),
     };
     let resolution = resolution(table);
@@ -320,11 +326,11 @@ pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
             let difficulty = table.difficulty.unwrap_or(1.0);
             if !(0.0..=2.0).contains(&difficulty) {
                 let message = format!("must lie in [0, 2], not {difficulty}");
-                return Err(Problem::new(key("difficulty"), message));
+                return Err(Problem::new("difficulty", message));
             }
             Ok(DataSpec::Procedural(ProceduralSpec {
                 resolution,
-                classes: classes(table, name)?,
+                classes: classes(table)?,
                 first_class: table.first_class.unwrap_or(0),
                 difficulty,
                 seed: table.seed.unwrap_or(0),
@@ -335,8 +341,8 @@ pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
             refuse("first_class", table.first_class.is_some())?;
             refuse("seed", table.seed.is_some())?;
             let path = table.path.clone();
-            let path = path
-                .ok_or_else(|| Problem::new(key("path"), "source \"image-folder\" needs a path"))?;
+            let path =
+                path.ok_or_else(|| Problem::new("path", "source \"image-folder\" needs a path"))?;
             let on_corrupt = table.on_corrupt.unwrap_or(OnCorrupt::Error);
             Ok(DataSpec::ImageFolder(ImageFolderSpec { path, resolution, on_corrupt }))
         }
@@ -344,8 +350,8 @@ pub(super) fn data(table: &DataTable, name: &str) -> Result<DataSpec, Problem> {
 }
 
 /// The classifier's size: declared for an image folder, whose files the spec does not look at.
-pub(super) fn classes(table: &DataTable, name: &str) -> Result<u32, Problem> {
-    let key = format!("{name}.classes");
+pub(super) fn classes(table: &DataTable) -> Result<u32, Problem> {
+    let key = "classes";
     match (table.source, table.classes) {
         (_, Some(0 | 1)) => Err(Problem::new(key, "must be at least 2")),
         (_, Some(classes)) => Ok(classes),
@@ -359,10 +365,10 @@ pub(super) fn classes(table: &DataTable, name: &str) -> Result<u32, Problem> {
 /// `[train]` with one learning rate.
 pub(super) fn train(table: &TrainTable, learning_rate: f64) -> Result<TrainSpec, Problem> {
     if table.batch == 0 {
-        return Err(Problem::new("train.batch", "must be at least 1"));
+        return Err(Problem::new("batch", "must be at least 1"));
     }
     if table.micro_batch == Some(0) {
-        return Err(Problem::new("train.micro_batch", "must be at least 1"));
+        return Err(Problem::new("micro_batch", "must be at least 1"));
     }
     check_numbers(table)?;
     check_optimiser(&table.optimiser)?;
@@ -394,7 +400,7 @@ fn check_numbers(table: &TrainTable) -> Result<(), Problem> {
     for (key, value) in not_negative {
         if !(value.is_finite() && value >= 0.0) {
             let message = format!("must not be negative, as {value} is");
-            return Err(Problem::new(format!("train.{key}"), message));
+            return Err(Problem::new(key, message));
         }
     }
     let (smoothing, is_masked) = match table.objective {
@@ -405,21 +411,21 @@ fn check_numbers(table: &TrainTable) -> Result<(), Problem> {
     };
     if !(0.0..=1.0).contains(&smoothing) || (is_masked && smoothing == 0.0) {
         let message = format!("a share lies in [0, 1], not {smoothing}");
-        return Err(Problem::new("train.objective", message));
+        return Err(Problem::new("objective", message));
     }
     if let Objective::Sigmoid { head_bias, .. } = table.objective
         && !head_bias.is_finite()
     {
         let message = format!("head_bias must be a number, not {head_bias}");
-        return Err(Problem::new("train.objective", message));
+        return Err(Problem::new("objective", message));
     }
     if is_masked && table.mixup > 0.0 {
         let message = "objective \"masked-patch\" has no labels to mix: leave mixup out";
-        return Err(Problem::new("train.mixup", message));
+        return Err(Problem::new("mixup", message));
     }
     match table.polyak {
         Some(decay) if !(0.0..1.0).contains(&decay) => {
-            Err(Problem::new("train.polyak", format!("a decay lies in [0, 1), not {decay}")))
+            Err(Problem::new("polyak", format!("a decay lies in [0, 1), not {decay}")))
         }
         Some(_) | None => Ok(()),
     }
@@ -431,7 +437,7 @@ fn check_optimiser(optimiser: &Optimiser) -> Result<(), Problem> {
         Optimiser::Adafactor(adafactor) => &[adafactor.beta1, adafactor.beta2_cap],
         Optimiser::Sgd(sgd) => &[sgd.momentum],
     };
-    let problem = |message: String| Err(Problem::new("train.optimiser", message));
+    let problem = |message: String| Err(Problem::new("optimiser", message));
     if let Some(decay) = decays.iter().find(|decay| !(0.0..1.0).contains(*decay)) {
         return problem(format!("a moment's decay lies in [0, 1), not {decay}"));
     }
@@ -449,7 +455,7 @@ fn check_optimiser(optimiser: &Optimiser) -> Result<(), Problem> {
 }
 
 fn schedule(table: &ScheduleTable) -> Result<Schedule, Problem> {
-    let key = |key: &str| format!("train.schedule.{key}");
+    let key = |key: &str| format!("schedule.{key}");
     if table.decay != DecayName::Rsqrt {
         for (name, given) in [("timescale", table.timescale), ("shift", table.shift)] {
             if given.is_some() {
@@ -480,29 +486,22 @@ fn rsqrt(table: &ScheduleTable) -> Result<Decay, Problem> {
     let shift = table.shift.unwrap_or(0.0);
     if !(timescale.is_finite() && timescale > 0.0) {
         return Err(Problem::new(
-            "train.schedule.timescale",
+            "schedule.timescale",
             format!("must be positive, not {timescale}"),
         ));
     }
     if !(shift.is_finite() && shift >= 0.0) {
-        return Err(Problem::new(
-            "train.schedule.shift",
-            format!("must not be negative, as {shift} is"),
-        ));
+        return Err(Problem::new("schedule.shift", format!("must not be negative, as {shift} is")));
     }
     Ok(Decay::Rsqrt { timescale, shift })
 }
 
-fn eval(file: &SweepFile) -> Result<EvalSpec, Problem> {
-    if file.eval.examples == 0 {
-        return Err(Problem::new("eval.examples", "must be at least 1"));
+fn eval(table: &EvalTable) -> Result<EvalSpec, Problem> {
+    if table.examples == 0 {
+        return Err(Problem::new("examples", "must be at least 1"));
     }
-    if file.eval.every == Some(0) {
-        return Err(Problem::new("eval.every", "must be at least 1"));
+    if table.every == Some(0) {
+        return Err(Problem::new("every", "must be at least 1"));
     }
-    Ok(EvalSpec {
-        examples: file.eval.examples,
-        every: file.eval.every,
-        attention: file.eval.attention,
-    })
+    Ok(EvalSpec { examples: table.examples, every: table.every, attention: table.attention })
 }

@@ -6,26 +6,34 @@ use toml_edit::{Document, Item};
 /// that the text has.
 pub(super) fn line_of(text: &str, key: &str) -> usize {
     let Ok(document) = Document::parse(text) else { return 1 };
-    let mut offset = 0;
-    let mut item = document.as_item();
-    for part in key.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
-        let Some((at, inner)) = step_into(item, part) else { break };
-        offset = at.unwrap_or(offset);
-        item = inner;
-    }
+    let offset = steps(document.as_item(), key).into_iter().flatten().last().unwrap_or(0);
     1 + text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Whether the text has the table or list that the last part of a key stands in.
-pub(super) fn has_table_of(text: &str, key: &str) -> bool {
-    let Ok(document) = Document::parse(text) else { return false };
-    let parts: Vec<_> = key.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
-    let mut item = document.as_item();
-    for part in parts.iter().take(3) {
-        let Some((_, inner)) = step_into(item, part) else { return false };
+/// Of how many of its parts, from the first, the text has a key: [`length`] where it has the key.
+pub(super) fn depth(text: &str, key: &str) -> usize {
+    Document::parse(text).map_or(0, |document| steps(document.as_item(), key).len())
+}
+
+/// Names and positions that a key is made of.
+pub(super) fn length(key: &str) -> usize {
+    parts(key).count()
+}
+
+fn parts(key: &str) -> impl Iterator<Item = &str> {
+    key.split(['.', '[', ']']).filter(|part| !part.is_empty())
+}
+
+/// The bytes where the parts of a key that there are begin.
+fn steps(root: &Item, key: &str) -> Vec<Option<usize>> {
+    let mut item = root;
+    let mut starts = Vec::new();
+    for part in parts(key) {
+        let Some((at, inner)) = step_into(item, part) else { break };
+        starts.push(at);
         item = inner;
     }
-    true
+    starts
 }
 
 /// The item below `item` that `part` names, and the byte where its key or value begins.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::Problem;
 use crate::model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
-    Norm, Pool, Positions, Stages, VitSpec,
+    Norm, Pool, Positions, Stages, StagesError, VitSpec,
 };
 use crate::shape::{NamedShape, Shape, ShapeError};
 
@@ -112,11 +112,11 @@ impl<'de> Deserialize<'de> for ShapeEntry {
 }
 
 impl ShapeEntry {
-    /// A transformer's shape.
-    fn vit(&self) -> Result<NamedShape, ShapeError> {
+    /// The shape of a transformer, for the family of this name.
+    fn vit(&self, family: &'static str) -> Result<NamedShape, ShapeError> {
         match self {
             Self::Published(name) => NamedShape::published(name),
-            Self::SpeltOut(table) => table.vit(),
+            Self::SpeltOut(table) => table.vit(family),
         }
     }
 
@@ -136,7 +136,7 @@ impl ShapeEntry {
 }
 
 impl ShapeTable {
-    fn vit(&self) -> Result<NamedShape, ShapeError> {
+    fn vit(&self, family: &'static str) -> Result<NamedShape, ShapeError> {
         match *self {
             Self {
                 ref name,
@@ -150,7 +150,7 @@ impl ShapeTable {
                 let shape = NamedShape::spelt_out(Shape { width, depth, mlp, heads });
                 Ok(NamedShape { name: name.clone().unwrap_or(shape.name), ..shape })
             }
-            _ => Err(ShapeError::Keys { family: "vit", keys: "width, depth, mlp and heads" }),
+            _ => Err(ShapeError::Keys { family, keys: "width, depth, mlp and heads" }),
         }
     }
 
@@ -192,29 +192,26 @@ impl ShapeTable {
 }
 
 impl ModelTable {
-    /// The model of one shape. Keys of problems begin with `table`.
+    /// The model of one shape, whose key in problems is `shape`.
     pub(super) fn model(
         &self,
-        table: &str,
         entry: &ShapeEntry,
         resolution: u32,
         classes: u32,
     ) -> Result<ModelSpec, Problem> {
         if let Some(key) = self.unread() {
-            return Err(Problem::new(join(table, key), "this family has no such setting"));
+            return Err(Problem::new(key, "this family has no such setting"));
         }
-        let problem = |error: ModelError| Problem::new(join(table, key_of(&error)), error);
-        let shape_problem = |error: ShapeError| problem(ModelError::Shape(error));
+        let shape_problem = |error: ShapeError| Problem::from(ModelError::Shape(error));
         let model = match self.family {
             Family::Vit => ModelSpec::Vit(self.vit(
-                table,
-                entry.vit().map_err(shape_problem)?,
+                entry.vit("vit").map_err(shape_problem)?,
                 resolution,
                 classes,
             )?),
             Family::Hybrid => ModelSpec::Hybrid(HybridSpec {
-                stem: self.stem(table)?,
-                vit: self.vit(table, entry.vit().map_err(shape_problem)?, resolution, classes)?,
+                stem: self.stem()?,
+                vit: self.vit(entry.vit("hybrid").map_err(shape_problem)?, resolution, classes)?,
             }),
             Family::Bit => ModelSpec::Bit(BitSpec {
                 shape: entry.bit().map_err(shape_problem)?,
@@ -224,24 +221,18 @@ impl ModelTable {
             }),
             Family::Mixer => ModelSpec::Mixer(MixerSpec {
                 shape: entry.mixer().map_err(shape_problem)?,
-                patch: self.patch(table)?,
+                patch: self.patch()?,
                 resolution,
                 classes,
                 gelu: self.gelu.unwrap_or_default(),
                 drop_path: self.drop_path.unwrap_or(0.0),
             }),
         };
-        model.check().map_err(problem)?;
+        model.check()?;
         Ok(model)
     }
 
-    fn vit(
-        &self,
-        table: &str,
-        shape: NamedShape,
-        resolution: u32,
-        classes: u32,
-    ) -> Result<VitSpec, Problem> {
+    fn vit(&self, shape: NamedShape, resolution: u32, classes: u32) -> Result<VitSpec, Problem> {
         Ok(VitSpec {
             pool: self.pool.unwrap_or_default(),
             positions: self.positions.unwrap_or_default(),
@@ -257,24 +248,24 @@ impl ModelTable {
             dropout: self.dropout.unwrap_or(0.0),
             drop_path: self.drop_path.unwrap_or(0.0),
             mup: self.mup,
-            ..VitSpec::new(shape, self.patch(table)?, resolution, classes)
+            ..VitSpec::new(shape, self.patch()?, resolution, classes)
         })
     }
 
     /// A hybrid's patches are of the stem's output, and one pixel of it unless the table says more.
-    fn patch(&self, table: &str) -> Result<u32, Problem> {
+    fn patch(&self) -> Result<u32, Problem> {
         match (self.patch, self.family) {
             (Some(patch), _) => Ok(patch),
             (None, Family::Hybrid) => Ok(1),
-            (None, _) => Err(Problem::new(join(table, "patch"), "the side of a patch is missing")),
+            (None, _) => Err(Problem::new("patch", "the side of a patch is missing")),
         }
     }
 
-    fn stem(&self, table: &str) -> Result<Stages, Problem> {
+    fn stem(&self) -> Result<Stages, Problem> {
         match self.stem.clone() {
             Some(StemTable { layers, width, groups }) => Ok(Stages { layers, width, groups }),
             None => Err(Problem::new(
-                join(table, "stem"),
+                "stem",
                 "a hybrid needs its ResNet: stem = { layers = [3, 4, 9] }",
             )),
         }
@@ -310,23 +301,21 @@ impl ModelTable {
     }
 }
 
-/// `key` of `table`; a spec file is a table without a name.
-fn join(table: &str, key: &str) -> String {
-    match (table, key) {
-        ("", key) => key.to_owned(),
-        ("model", "resolution") => "data.resolution".to_owned(),
-        (table, key) => format!("{table}.{key}"),
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        Self::new(key_of(&error), error)
     }
 }
 
-/// Which key of the table an error is about.
-pub(super) const fn key_of(error: &ModelError) -> &'static str {
+/// Which key of a spec file an error is about.
+fn key_of(error: &ModelError) -> &'static str {
     match error {
-        ModelError::Shape(_) | ModelError::TooLarge | ModelError::Stages(_) => "shapes",
+        ModelError::Stages(StagesError::Groups { .. } | StagesError::Range("groups")) => "groups",
+        ModelError::Shape(_) | ModelError::TooLarge | ModelError::Stages(_) => "shape",
+        ModelError::Stem(_) => "stem",
         ModelError::SincosWidth(_) => "positions",
-        ModelError::Zero(key) | ModelError::Probability(key) => key,
+        ModelError::Range(key) | ModelError::Probability(key) => key,
         ModelError::PatchDoesNotDivide { .. } => "patch",
-        ModelError::Groups { .. } => "groups",
         ModelError::FcNormWithoutGap => "fc_norm",
         ModelError::FixedResolution { .. } => "resolution",
         ModelError::MaskedFamily(_) => "family",

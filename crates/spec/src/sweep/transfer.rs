@@ -18,7 +18,7 @@ pub(super) fn transfers(
     let mut all: Vec<TransferSpec> = Vec::with_capacity(file.transfer.len());
     for (position, table) in file.transfer.iter().enumerate() {
         let table_name = format!("transfer[{position}]");
-        let transfer = transfer(file, table, &table_name)?;
+        let transfer = transfer(file, table).map_err(|problem| problem.within(&table_name))?;
         for trial in trials {
             transfer
                 .check(&trial.recipe.model)
@@ -27,10 +27,10 @@ pub(super) fn transfers(
         let measures = |other: &TransferSpec| {
             let same_method =
                 std::mem::discriminant(&other.method) == std::mem::discriminant(&transfer.method);
-            same_method && other.name == transfer.name
+            same_method && other.metric("") == transfer.metric("")
         };
         if all.iter().any(measures) {
-            let message = "another evaluation measures the same: give this one a name";
+            let message = "another evaluation measures by the same names: give this one a `name` that differs in more than `-` and `_`";
             return Err(Problem::new(table_name, message));
         }
         all.push(transfer);
@@ -38,34 +38,34 @@ pub(super) fn transfers(
     Ok(all)
 }
 
-fn transfer(file: &SweepFile, table: &TransferTable, name: &str) -> Result<TransferSpec, Problem> {
-    check_name(table, name)?;
+fn transfer(file: &SweepFile, table: &TransferTable) -> Result<TransferSpec, Problem> {
+    check_name(table)?;
     if let Some(key) = unread(table) {
-        return Err(Problem::new(format!("{name}.{key}"), "this method has no such setting"));
+        return Err(Problem::new(key, "this method has no such setting"));
     }
     let held_out = held_out(&file.data);
     let source = match (&table.data, &held_out) {
         (Some(data), _) | (None, Some(data)) => data,
         (None, None) => {
             let message = "only source \"procedural\" has classes to hold out: say which data";
-            return Err(Problem::new(format!("{name}.data"), message));
+            return Err(Problem::new("data", message));
         }
     };
     Ok(TransferSpec {
         name: table.name.clone(),
-        data: data(source, &format!("{name}.data"))?,
-        classes: classes(source, &format!("{name}.data"))?,
-        examples: positive(name, "examples", Some(table.examples))?,
-        method: method(table, name)?,
+        data: data(source).map_err(|problem| problem.within("data"))?,
+        classes: classes(source).map_err(|problem| problem.within("data"))?,
+        examples: positive("examples", Some(table.examples))?,
+        method: method(table)?,
     })
 }
 
-fn check_name(table: &TransferTable, name: &str) -> Result<(), Problem> {
+fn check_name(table: &TransferTable) -> Result<(), Problem> {
     let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match &table.name {
         Some(text) if text.is_empty() || !text.chars().all(sound) => {
             let message = format!("a name has letters, digits, `-` or `_`, not `{text}`");
-            Err(Problem::new(format!("{name}.name"), message))
+            Err(Problem::new("name", message))
         }
         Some(_) | None => Ok(()),
     }
@@ -82,73 +82,69 @@ fn held_out(data: &DataTable) -> Option<DataTable> {
     }
 }
 
-fn method(table: &TransferTable, name: &str) -> Result<TransferMethod, Problem> {
-    let number = |key: &str, value: Option<u64>| positive(name, key, value);
+fn method(table: &TransferTable) -> Result<TransferMethod, Problem> {
     let rate = || match table.learning_rate {
-        Some(rate) => expand::positive(rate)
-            .map_err(|message| Problem::new(format!("{name}.learning_rate"), message)),
-        None => Err(Problem::new(name, "`learning_rate` is missing")),
+        Some(rate) => {
+            expand::positive(rate).map_err(|message| Problem::new("learning_rate", message))
+        }
+        None => Err(Problem::new("", "`learning_rate` is missing")),
     };
-    let steps = || match number("steps", table.steps)? {
+    let steps = || match positive("steps", table.steps)? {
         steps @ ..=MAX_STEPS => Ok(steps),
         steps => {
             let message = format!("an evaluation has at most {MAX_STEPS}, not {steps}");
-            Err(Problem::new(format!("{name}.steps"), message))
+            Err(Problem::new("steps", message))
         }
     };
-    let batch = || {
-        Ok(u32::try_from(number("batch", Some(table.batch.unwrap_or(64).into()))?)
-            .expect("it was 32 bits wide"))
-    };
+    let batch = || positive("batch", Some(table.batch.unwrap_or(64)));
     Ok(match table.method {
         MethodName::FewShot => TransferMethod::FewShot(FewShot {
-            shots: shots(table, name)?,
-            draws: u32::try_from(number("draws", Some(table.draws.unwrap_or(3).into()))?)
-                .expect("it was 32 bits wide"),
+            shots: shots(table)?,
+            draws: positive("draws", Some(table.draws.unwrap_or(3)))?,
             l2: expand::positive(table.l2.unwrap_or(L2))
-                .map_err(|message| Problem::new(format!("{name}.l2"), message))?,
-            pool: number("pool", Some(table.pool.unwrap_or(8192)))?,
+                .map_err(|message| Problem::new("l2", message))?,
+            pool: positive("pool", Some(table.pool.unwrap_or(8192)))?,
         }),
         MethodName::LinearProbe => TransferMethod::LinearProbe(LinearProbe {
-            unique_examples: number("unique_examples", table.unique_examples)?,
+            unique_examples: positive("unique_examples", table.unique_examples)?,
             steps: steps()?,
             batch: batch()?,
             learning_rate: rate()?,
         }),
         MethodName::FineTune => TransferMethod::FineTune(FineTune {
-            unique_examples: number("unique_examples", table.unique_examples)?,
+            unique_examples: positive("unique_examples", table.unique_examples)?,
             steps: steps()?,
             batch: batch()?,
             learning_rate: rate()?,
-            warmup: warmup(table, name)?,
+            warmup: warmup(table)?,
             resample: table.resample.unwrap_or_default(),
         }),
     })
 }
 
 /// Steps before the cosine, which has to have some left.
-fn warmup(table: &TransferTable, name: &str) -> Result<u64, Problem> {
+fn warmup(table: &TransferTable) -> Result<u64, Problem> {
     let warmup = table.warmup.unwrap_or(0);
     let schedule = Schedule { decay: Decay::Cosine, warmup };
     match schedule.check(table.steps.unwrap_or(0)) {
         Ok(()) => Ok(warmup),
-        Err(error) => Err(Problem::new(format!("{name}.warmup"), error)),
+        Err(error) => Err(Problem::new("warmup", error)),
     }
 }
 
-fn shots(table: &TransferTable, name: &str) -> Result<Vec<u32>, Problem> {
+fn shots(table: &TransferTable) -> Result<Vec<u32>, Problem> {
     let shots = table.shots.clone().unwrap_or_else(|| vec![1, 5, 10, 25]);
     match !shots.is_empty() && shots.iter().all(|&count| count > 0) {
         true => Ok(shots),
-        false => Err(Problem::new(format!("{name}.shots"), "a list of numbers of at least 1")),
+        false => Err(Problem::new("shots", "a list of numbers of at least 1")),
     }
 }
 
-fn positive(name: &str, key: &str, value: Option<u64>) -> Result<u64, Problem> {
+fn positive<N: Default + PartialEq>(key: &str, value: Option<N>) -> Result<N, Problem> {
     match value {
-        Some(0) => Err(Problem::new(format!("{name}.{key}"), "must be at least 1")),
+        Some(value) if value == N::default() => Err(Problem::new(key, "must be at least 1")),
         Some(value) => Ok(value),
-        None => Err(Problem::new(name, format!("`{key}` is missing"))),
+        None => Err(Problem::new("", format!("`{key}` is missing"))),
     }
 }
 
