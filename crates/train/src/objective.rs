@@ -126,7 +126,7 @@ mod tests {
     fn mixed_labels_weigh_two_losses() {
         let objective = Objective::Softmax { label_smoothing: 0.1 };
         let of = |targets| loss(&objective, &logits(), &targets).double_value(&[]);
-        let second = labels().roll(&[1], &[0]);
+        let second = labels().roll([1], [0]);
         let mixed = of(Targets::Mixed { share: 0.7, first: labels(), second: second.copy() });
         close(mixed, 0.7 * of(Targets::Labels(labels())) + 0.3 * of(Targets::Labels(second)));
     }

@@ -51,7 +51,7 @@ fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor, Weig
         found,
         expected: "a float or an integer that libtorch has",
     })?;
-    let shape: Vec<i64> = view.shape().iter().map(|&size| size as u64 as i64).collect();
+    let shape: Vec<i64> = view.shape().iter().map(|&size| (size as u64).cast_signed()).collect();
     Ok(Tensor::from_data_size(view.data(), &shape, kind))
 }
 

@@ -528,11 +528,11 @@ fn fine_tune() -> spec::TransferMethod {
 
 /// The metrics that an order measured, by name.
 fn measured(seen: &Seen) -> std::collections::BTreeMap<String, f64> {
-    let metrics = seen.text.lines().filter_map(|line| {
+    let mut metrics = seen.text.lines().filter_map(|line| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         serde_json::from_value(value["event"]["metrics"].clone()).ok()
     });
-    metrics.last().expect("something was measured")
+    metrics.next_back().expect("something was measured")
 }
 
 #[test]

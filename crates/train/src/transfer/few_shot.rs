@@ -37,7 +37,7 @@ pub(super) fn measure(
 }
 
 fn taken(features: &Features, places: &[usize]) -> Features {
-    let rows: Vec<i64> = places.iter().map(|&place| place as u64 as i64).collect();
+    let rows: Vec<i64> = places.iter().map(|&place| (place as u64).cast_signed()).collect();
     Features {
         x: features.x.index_select(0, &Tensor::from_slice(&rows)),
         labels: places.iter().map(|&place| features.labels[place]).collect(),

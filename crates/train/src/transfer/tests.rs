@@ -22,10 +22,10 @@ fn ridge_is_the_minimum_from_either_side() {
 }
 
 /// Classes around corners far apart.
-fn clusters(each: usize) -> Features {
+fn clusters(each: i64) -> Features {
     let classes: Vec<u32> = (0..4 * each).map(|place| (place % 4) as u32).collect();
     let corner = labels(&classes).one_hot(4).to_kind(Kind::Double) * 6.0;
-    Features { x: corner + scattered(4 * each as i64, 4), labels: classes }
+    Features { x: corner + scattered(4 * each, 4), labels: classes }
 }
 
 #[test]
