@@ -8,6 +8,7 @@ mod data;
 mod event;
 mod id;
 mod model;
+mod optimiser;
 mod schedule;
 mod segment;
 mod shape;
@@ -23,14 +24,12 @@ pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
     Norm, Pool, Positions, Stages, StagesError, Unit, VitSpec,
 };
+pub use optimiser::{Adafactor, AdamW, Moment, Optimiser, Sgd};
 pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
 pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};
-pub use train::{
-    Adafactor, AdamW, Augmentation, Convention, EvalSpec, Moment, Objective, Optimiser, Precision,
-    Sgd, TrainSpec, WeightDecay,
-};
+pub use train::{Augmentation, Convention, EvalSpec, Objective, Precision, TrainSpec, WeightDecay};
 pub use transfer::{FewShot, FineTune, LinearProbe, Resample, TransferMethod, TransferSpec};
 pub use trial::{Recipe, TrialSpec};
 

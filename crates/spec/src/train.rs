@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::optimiser::Optimiser;
 use crate::schedule::Schedule;
 
 /// Everything about the optimisation that does not depend on how long it lasts.
@@ -76,96 +77,6 @@ const fn rare() -> f64 {
 
 const fn half() -> f64 {
     0.5
-}
-
-/// What turns gradients into steps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Optimiser {
-    Adamw(AdamW),
-    Adafactor(Adafactor),
-    Sgd(Sgd),
-}
-
-impl Optimiser {
-    /// Whether steps do not grow with the gradient, as Adam's do not: what maximal update
-    /// parametrisation (2203.03466, table 8) has rates for.
-    pub const fn is_adam(&self) -> bool {
-        match self {
-            Self::Adamw(_) | Self::Adafactor(_) => true,
-            Self::Sgd(_) => false,
-        }
-    }
-}
-
-/// How a moment is kept. What is bf16 is computed in f32 and rounded when it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Moment {
-    F32,
-    Bf16,
-}
-
-/// Loshchilov & Hutter (1711.05101).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdamW {
-    pub beta1: f64,
-    /// 0.95 rather than 0.999 by default: a short trial does not have thousands of steps to average over.
-    pub beta2: f64,
-    pub eps: f64,
-    pub first_moment: Moment,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, first_moment: Moment::F32 }
-    }
-}
-
-/// Adafactor as Scaling ViT modified it (2106.04560, section 3.4): factored second moment, first
-/// moment in bf16, no clipping of updates, no scaling by the parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Adafactor {
-    pub beta1: f64,
-    /// The second moment's decay at update t (from 1) is `min(beta2_cap, 1 - t^-decay_exponent)`.
-    pub beta2_cap: f64,
-    pub decay_exponent: f64,
-    /// Tensors whose two largest sides are both at least this are factored over them.
-    pub min_dim: u32,
-    /// Added to squared gradients.
-    pub eps: f64,
-    pub first_moment: Moment,
-}
-
-impl Default for Adafactor {
-    fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2_cap: 0.999,
-            decay_exponent: 0.8,
-            min_dim: 32,
-            eps: 1e-30,
-            first_moment: Moment::Bf16,
-        }
-    }
-}
-
-/// Momentum as PyTorch has it: `m = momentum m + g`, `p -= lr m`, or with Nesterov's look ahead
-/// `p -= lr (g + momentum m)`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sgd {
-    pub momentum: f64,
-    pub nesterov: bool,
-    pub first_moment: Moment,
-}
-
-impl Default for Sgd {
-    fn default() -> Self {
-        Self { momentum: 0.9, nesterov: false, first_moment: Moment::F32 }
-    }
 }
 
 /// Decoupled decay of matrices; biases, norms, positions and tokens are never decayed.

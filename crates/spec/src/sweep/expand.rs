@@ -11,8 +11,9 @@ use super::model::{ModelTable, ShapeEntry};
 use crate::FORMAT;
 use crate::data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
 use crate::model::{ModelError, ModelSpec, Pool};
+use crate::optimiser::Optimiser;
 use crate::schedule::{Cooldown, Decay, Schedule};
-use crate::train::{EvalSpec, Objective, Optimiser, TrainSpec};
+use crate::train::{EvalSpec, Objective, TrainSpec};
 use crate::trial::{Recipe, TrialSpec};
 
 /// Longest sweep name: it becomes a folder's name.

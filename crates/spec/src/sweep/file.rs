@@ -10,8 +10,9 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer};
 
 use crate::data::OnCorrupt;
+use crate::optimiser::{AdamW, Optimiser};
 use crate::schedule::Cooldown;
-use crate::train::{AdamW, Augmentation, Convention, Objective, Optimiser, Precision, WeightDecay};
+use crate::train::{Augmentation, Convention, Objective, Precision, WeightDecay};
 use crate::transfer::Resample;
 
 use super::model::{ModelTable, ShapeEntry};
