@@ -27,7 +27,6 @@ pub use command::{CommandError, Files, forward, train_step};
 pub use device::{DeviceError, Setting, prepare};
 pub use feed::Batch;
 pub use learner::{Learner, Measured};
-pub use optimiser::state_bytes;
 pub use serve::{ServeError, serve};
 pub use stop::{Inputs, listen};
 pub use weights::WeightsError;

@@ -38,13 +38,13 @@ enum Command {
 
 #[derive(Args)]
 struct FileArgs {
-    /// The [model] table of a sweep file as JSON, with shape, resolution and classes
+    /// The table `[model]` of a sweep file as JSON, with shape, resolution and classes
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
     /// Parameters under timm's names
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Tensor x [batch, 3, height, width] in [-1, 1]; to train also labels y [batch]
+    /// Tensor `x [batch, 3, height, width]` in `[-1, 1]`; to train also labels `y [batch]`
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Where the result goes
@@ -71,7 +71,7 @@ struct ForwardArgs {
 struct TrainStepArgs {
     #[command(flatten)]
     files: FileArgs,
-    /// The [train] table of a sweep file as JSON, with one learning rate
+    /// The table `[train]` of a sweep file as JSON, with one learning rate
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
     /// Optimiser steps

@@ -11,7 +11,7 @@ use std::ops::Range;
 use tch::{Kind, Tensor};
 use torch_ext::{SgdState, TorchError, fused_sgd};
 
-use super::moment::{self, FirstMoment};
+use super::moment::FirstMoment;
 use super::{Step, piece};
 use crate::flat::{Flat, Span, aligned};
 
@@ -250,14 +250,4 @@ impl Part {
 /// An axis of a tensor as a dimension of a stack of them.
 fn dimension(axis: usize) -> i64 {
     i64::try_from(1 + axis).expect("tensors have few axes")
-}
-
-/// Bytes of a tensor's moments.
-pub(super) fn bytes(spec: &spec::Adafactor, shape: &[i64]) -> u64 {
-    let count = shape.iter().product::<i64>();
-    let second = match Axes::of(shape, spec.min_dim) {
-        Some(Axes { largest, second }) => count / shape[largest] + count / shape[second],
-        None => count,
-    };
-    count.unsigned_abs() * moment::bytes(spec.first_moment) + 4 * second.unsigned_abs()
 }

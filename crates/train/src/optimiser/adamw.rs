@@ -1,11 +1,10 @@
 //! AdamW (Loshchilov & Hutter, 1711.05101, algorithm 2, as PyTorch scales it). A first moment in bf16
 //! is as in Scaling ViT (2106.04560, section 3.4): computed and used in f32, rounded when it is kept.
 
-use spec::Moment;
 use tch::{Kind, Tensor};
 use torch_ext::{AdamWState, TorchError, fused_adamw};
 
-use super::moment::{self, FirstMoment};
+use super::moment::FirstMoment;
 use super::{Step, piece};
 use crate::flat::Flat;
 
@@ -53,9 +52,4 @@ impl AdamW {
         named.extend(flat.named("exp_avg_sq.", &self.exp_avg_sq));
         named
     }
-}
-
-/// Bytes of one parameter's moments.
-pub(super) const fn bytes(first_moment: Moment) -> u64 {
-    moment::bytes(first_moment) + 4
 }

@@ -204,21 +204,5 @@ fn clip_by(clip: f64, norm: &Tensor, gradient: &Tensor) -> Option<Tensor> {
     None
 }
 
-/// Bytes of optimiser state for f32 parameters of these shapes, without Polyak's average (4 a
-/// parameter): AdamW's moments are 8 a parameter, or 6 with the first in bf16; SGD's momentum is 4, or
-/// 2; Adafactor's a little more than those 4 or 2, as a matrix has one second moment for each row and
-/// column.
-pub fn state_bytes(optimiser: &Optimiser, shapes: impl Iterator<Item = Vec<i64>>) -> u64 {
-    let of = |shape: Vec<i64>| {
-        let count = shape.iter().product::<i64>().unsigned_abs();
-        match optimiser {
-            Optimiser::Adamw(spec) => count * adamw::bytes(spec.first_moment),
-            Optimiser::Adafactor(spec) => adafactor::bytes(spec, &shape),
-            Optimiser::Sgd(spec) => count * moment::bytes(spec.first_moment),
-        }
-    };
-    shapes.map(of).sum()
-}
-
 #[cfg(test)]
 mod tests;

@@ -51,11 +51,3 @@ impl FirstMoment {
         flat.named("exp_avg.", &self.kept)
     }
 }
-
-/// Bytes of one parameter's first moment, beside f32 parameters.
-pub(super) const fn bytes(moment: Moment) -> u64 {
-    match moment {
-        Moment::F32 => 4,
-        Moment::Bf16 => 2,
-    }
-}
