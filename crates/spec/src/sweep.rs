@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::id::TrialId;
 use crate::model::ModelSpec;
+use crate::schedule::Cooldown;
 use crate::train::TrainSpec;
 use crate::transfer::TransferSpec;
 use crate::trial::TrialSpec;
@@ -135,6 +136,10 @@ pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, 
     table.entry("schedule").or_insert(serde_json::json!({ "decay": "constant" }));
     let table = file::TrainTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
     let problem = |problem| json_problem(file, problem);
+    if table.schedule.cooldown != Cooldown::Steps(0) {
+        let message = "a cooldown is a trial's, and this is none: leave it out";
+        return Err(problem(Problem::new("schedule.cooldown", message)));
+    }
     match table.learning_rate {
         file::LearningRate::One(rate) => {
             let rate = expand::positive(rate)
