@@ -41,16 +41,16 @@ pub struct SweepSpec {
 /// Why a file is no sweep, model or training.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    #[error("{file}: {source}")]
-    Syntax { file: String, source: Box<toml::de::Error> },
-    #[error("{file}, variant `{variant}`: {source}")]
-    VariantSyntax { file: String, variant: String, source: Box<toml::de::Error> },
+    #[error("{file}: {error}")]
+    Syntax { file: String, error: Box<toml::de::Error> },
+    #[error("{file}, variant `{variant}` (lines of the file with its keys put in): {error}")]
+    VariantSyntax { file: String, variant: String, error: Box<toml::de::Error> },
     #[error("{file}, line {line}, {key}: {message}")]
     Invalid { file: String, line: usize, key: String, message: String },
     #[error("--set {assignment}: {message}")]
     Override { assignment: String, message: String },
-    #[error("{file}: {source}")]
-    Json { file: String, source: serde_json::Error },
+    #[error("{file}: {error}")]
+    Json { file: String, error: serde_json::Error },
     #[error("{file}, {key}: {message}")]
     InvalidJson { file: String, key: String, message: String },
 }
@@ -104,7 +104,7 @@ impl Problem {
 /// # Errors
 /// Text that is not JSON, an unknown or missing key, or values that make no model.
 pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
-    let json = |source| SpecError::Json { file: file.to_owned(), source };
+    let json = |error| SpecError::Json { file: file.to_owned(), error };
     let mut table: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(json)?;
     if table.contains_key("shapes") {
@@ -129,7 +129,7 @@ pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
 /// # Errors
 /// Text that is not JSON, an unknown or missing key, or values that make no training.
 pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, SpecError> {
-    let json = |source| SpecError::Json { file: file.to_owned(), source };
+    let json = |error| SpecError::Json { file: file.to_owned(), error };
     let mut table: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(json)?;
     table.entry("batch").or_insert(batch.into());
@@ -185,11 +185,11 @@ impl SweepSpec {
 
     /// Adds the trials of a variant that the sweep does not have yet.
     fn add(&mut self, file: &str, position: usize, variant: &Variant) -> Result<(), SpecError> {
-        let tables: file::SweepFile = toml::from_str(&variant.text).map_err(|source| {
-            let (file, source) = (file.to_owned(), Box::new(source));
+        let tables: file::SweepFile = toml::from_str(&variant.text).map_err(|error| {
+            let (file, error) = (file.to_owned(), Box::new(error));
             match variant.name.clone() {
-                None => SpecError::Syntax { file, source },
-                Some(variant) => SpecError::VariantSyntax { file, variant, source },
+                None => SpecError::Syntax { file, error },
+                Some(variant) => SpecError::VariantSyntax { file, variant, error },
             }
         })?;
         let located = |problem: Problem| match variant.name {
