@@ -3,7 +3,7 @@
 use data::random::noise_seed;
 use data::{Draw, drop_path, mixup};
 use models::{BindError, Model, Noise, Parameter, Pass, Watch};
-use spec::{ModelSpec, Objective, Optimiser, Precision, Recipe, TrainSpec};
+use spec::{ModelSpec, Objective, Precision, Recipe, TrainSpec};
 use tch::{Device, Tensor};
 use torch_ext::TorchError;
 
@@ -83,11 +83,9 @@ impl Learner {
         device: Device,
     ) -> Result<Self, BindError> {
         // muP's rates are of Adam and its kin (2203.03466, table 8).
-        let multiplier = |parameter: &Parameter| match train.optimiser {
-            Optimiser::Adamw(_) | Optimiser::Adafactor(_) => {
-                models::rate_multiplier(spec, parameter)
-            }
-            Optimiser::Sgd(_) => 1.0,
+        let multiplier = |parameter: &Parameter| match train.optimiser.is_adam() {
+            true => models::rate_multiplier(spec, parameter),
+            false => 1.0,
         };
         let flat = Flat::new(parameters, &multiplier, device);
         let leaves = flat.leaves();

@@ -1,4 +1,4 @@
-use spec::Sgd;
+use spec::{Optimiser, Sgd};
 use tch::Kind;
 
 use super::*;
