@@ -192,9 +192,13 @@ impl SweepSpec {
                 Some(variant) => SpecError::VariantSyntax { file, variant, error },
             }
         })?;
-        let located = |problem: Problem| match variant.name {
+        let located = |problem: Problem| match &variant.name {
             None => problem.in_file(file, &self.text),
-            Some(_) => problem.of_variant(position, &self.text).in_file(file, &self.text),
+            Some(name) => {
+                let Problem { key, message } = problem.of_variant(position, &self.text);
+                let message = format!("{message} (variant `{name}`)");
+                Problem { key, message }.in_file(file, &self.text)
+            }
         };
         let trials = expand::trials(&tables).map_err(located)?;
         let transfers = transfer::transfers(&tables, &trials).map_err(located)?;
