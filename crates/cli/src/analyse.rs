@@ -99,10 +99,8 @@ impl Analysis {
     pub fn new(all: &[TrialResult], plan: &Plan, outcome: &Outcome) -> Self {
         let mut notes = Vec::new();
         let usable: Vec<_> = all.iter().filter(|result| is_usable(result, outcome)).collect();
-        let ended = |result: &&TrialResult| {
-            matches!(result.state, TrialState::Finished | TrialState::Diverged)
-        };
-        let n_dropped = all.iter().filter(ended).count() - usable.len();
+        let ended = all.iter().filter(|result| result.state.has_ended()).count();
+        let n_dropped = ended - usable.len();
         if n_dropped > 0 {
             notes.push(format!(
                 "{n_dropped} trials diverged or have no {} above 0; they are in no fit",

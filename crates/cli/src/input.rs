@@ -391,7 +391,7 @@ impl Columns<'_> {
 }
 
 fn refuse_unknown_variant(sweep: &SweepSpec, variant: &str) -> anyhow::Result<()> {
-    let names = crate::variant::names(sweep);
+    let names = &sweep.variant_names;
     if names.iter().any(|name| name == variant) {
         return Ok(());
     }

@@ -22,7 +22,6 @@ mod source;
 mod stored;
 mod summary;
 mod sweep_file;
-mod variant;
 
 use std::process::ExitCode;
 

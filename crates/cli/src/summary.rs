@@ -9,7 +9,7 @@ use analysis::Fit;
 use report::Column;
 use scheduler::{Plan, PlannedTrial};
 use spec::{SegmentId, SweepSpec, TrialId};
-use store::{SegmentState, Spent, Store, TrialResult, TrialState};
+use store::{SegmentState, Spent, Store, TrialResult};
 
 use crate::analyse::{Analysis, Outcome, X, describe, geometric_mean, options};
 use crate::draw::{Curves, Drawing};
@@ -117,9 +117,9 @@ fn print(
     let (analysis, results) = (&findings.main, &findings.all);
     let mut out = std::io::stdout().lock();
     write!(out, "{}", best_per_size(analysis))?;
-    let variants = crate::variant::names(sweep);
+    let variants = &sweep.variant_names;
     if !variants.is_empty() {
-        write!(out, "\n{}", best_per_variant(analysis, &variants))?;
+        write!(out, "\n{}", best_per_variant(analysis, variants))?;
     }
     write_fits(&mut out, analysis, fits)?;
     write_forecast(&mut out, analysis)?;
@@ -129,12 +129,10 @@ fn print(
     for note in &analysis.notes {
         writeln!(out, "note: {note}")?;
     }
-    let has_ended =
-        |result: &&TrialResult| matches!(result.state, TrialState::Finished | TrialState::Diverged);
     writeln!(
         out,
         "\n{} of {} trials, {} training FLOPs, {} of device time in {} attempts",
-        results.iter().filter(has_ended).count(),
+        results.iter().filter(|result| result.state.has_ended()).count(),
         results.len(),
         report::scientific(spent.train_flops),
         report::duration(spent.device_s),

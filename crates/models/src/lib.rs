@@ -25,7 +25,7 @@ use vit::Vit;
 use parameters::Builder;
 pub use parameters::{BindError, Mismatch, Parameter};
 pub use pass::{Corrupted, DROPOUT_BLOCK, Noise, Pass, Watch, Watched};
-pub use positions::resample_positions;
+pub use positions::resample;
 
 /// Initial parameters on the CPU, f32, in the order of timm's state dict. Each depends on the seed
 /// and its own name alone.
@@ -85,8 +85,13 @@ impl Model {
 
     /// What the classifier reads, `[batch, features]`: the mean over tokens where nothing is pooled.
     pub fn features(&self, images: &Tensor, pass: &Pass<'_>) -> Tensor {
+        pooled(self.unpooled_features(images, pass))
+    }
+
+    /// [`Self::forward`] and [`Self::features`] of one pass.
+    pub fn forward_with_features(&self, images: &Tensor, pass: &Pass<'_>) -> (Tensor, Tensor) {
         let features = self.unpooled_features(images, pass);
-        if features.dim() == 3 { features.mean_dim(1, false, None::<Kind>) } else { features }
+        (self.logits(&features), pooled(features))
     }
 
     fn unpooled_features(&self, images: &Tensor, pass: &Pass<'_>) -> Tensor {
@@ -128,6 +133,11 @@ impl Model {
             Network::Bit(_) => Vec::new(),
         }
     }
+}
+
+/// The mean over tokens where there are several.
+fn pooled(features: Tensor) -> Tensor {
+    if features.dim() == 3 { features.mean_dim(1, false, None::<Kind>) } else { features }
 }
 
 impl Network {

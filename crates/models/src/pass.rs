@@ -14,7 +14,7 @@ pub const DROPOUT_BLOCK: i64 = 32;
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// One forward pass. [`Pass::PLAIN`] is an evaluation.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Pass<'a> {
     pub noise: Option<&'a Noise<'a>>,
     pub corrupted: Option<&'a Corrupted>,

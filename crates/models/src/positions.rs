@@ -1,12 +1,25 @@
 //! Position embeddings for another grid (2010.11929, section 3.2).
 
-use spec::Resample;
+use spec::{ModelSpec, Resample};
 use tch::{Kind, Tensor, no_grad_guard};
+
+use crate::parameters::Parameter;
+
+/// Brings the position embeddings among `parameters` to the grid of `spec`; other tensors stay as they
+/// are, and so do rows that are no square grid.
+pub fn resample(spec: &ModelSpec, parameters: &mut [Parameter], how: Resample) {
+    let Some(grid) = spec.grid() else { return };
+    for parameter in parameters.iter_mut().filter(|parameter| parameter.name == "pos_embed") {
+        if let Some(positions) = resample_positions(&parameter.tensor, grid.into(), how) {
+            parameter.tensor = positions;
+        }
+    }
+}
 
 /// `[1, tokens, width]` for a square grid of `from` a side, to one of `to` a side. A class token's
 /// embedding, if there is one more row than patches, comes first and stays as it is. None: the rows
 /// are no such grid.
-pub fn resample_positions(positions: &Tensor, to: i64, how: Resample) -> Option<Tensor> {
+fn resample_positions(positions: &Tensor, to: i64, how: Resample) -> Option<Tensor> {
     let _no_grad = no_grad_guard();
     let [1, rows, width] = positions.size()[..] else { return None };
     if width == 0 {

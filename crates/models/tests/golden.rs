@@ -6,7 +6,7 @@ mod formulas;
 
 use std::collections::BTreeMap;
 
-use models::{Model, Parameter, Pass, initial, resample_positions};
+use models::{Model, Parameter, Pass, initial, resample};
 use serde::Deserialize;
 use spec::{ModelSpec, Resample};
 use tch::{Kind, Tensor};
@@ -34,15 +34,13 @@ struct Case {
 fn parameters(case: &Case, spec: &ModelSpec, kind: Kind) -> Vec<Parameter> {
     let fill = |(n, (name, shape)): (usize, (&String, &Vec<i64>))| {
         let tensor = formulas::weight(n, name, shape);
-        let tensor = match (case.resample, spec.grid()) {
-            (Some(how), Some(grid)) if name == "pos_embed" => {
-                resample_positions(&tensor, grid.into(), how).expect("a square grid")
-            }
-            _ => tensor,
-        };
         Parameter { name: name.clone(), tensor: tensor.to_kind(kind) }
     };
-    case.parameters.iter().enumerate().map(fill).collect()
+    let mut parameters: Vec<_> = case.parameters.iter().enumerate().map(fill).collect();
+    if let Some(how) = case.resample {
+        resample(spec, &mut parameters, how);
+    }
+    parameters
 }
 
 /// Largest difference, over the largest expected number.

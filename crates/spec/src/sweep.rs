@@ -5,6 +5,7 @@
 
 mod expand;
 mod file;
+mod json;
 mod locate;
 mod model;
 mod overrides;
@@ -13,15 +14,12 @@ mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
 use crate::id::TrialId;
-use crate::model::ModelSpec;
-use crate::schedule::Cooldown;
-use crate::train::TrainSpec;
 use crate::transfer::TransferSpec;
 use crate::trial::TrialSpec;
 use variant::Variant;
+
+pub use json::{model_from_json, train_from_json};
 
 /// A valid sweep and all its trials.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +32,8 @@ pub struct SweepSpec {
     /// The variant that each trial belongs to, in a sweep that has variants; a trial of several
     /// belongs to the first.
     pub variants: BTreeMap<TrialId, String>,
+    /// Every variant, in the order of the file; none where it has no variants.
+    pub variant_names: Vec<String>,
     /// What every trial is evaluated on besides.
     pub transfers: Vec<TransferSpec>,
 }
@@ -98,63 +98,9 @@ impl Problem {
     }
 }
 
-/// The model of a spec file: the `[model]` table of a sweep file as JSON, with `shape` in the place of
-/// `shapes`, and `resolution` and `classes`. `file` is its name in errors.
-///
-/// # Errors
-/// Text that is not JSON, an unknown or missing key, or values that make no model.
-pub fn model_from_json(file: &str, text: &str) -> Result<ModelSpec, SpecError> {
-    let json = |error| SpecError::Json { file: file.to_owned(), error };
-    let mut table: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(json)?;
-    if table.contains_key("shapes") {
-        let message = "a file of one model has one `shape`";
-        return Err(json_problem(file, Problem::new("shapes", message)));
-    }
-    let mut own = |key: &str| table.remove(key).unwrap_or_default();
-    let (shape, resolution, classes) = (own("shape"), own("resolution"), own("classes"));
-    let shape = model::ShapeEntry::deserialize(shape)
-        .map_err(|error| json_problem(file, Problem::new("shape", error)))?;
-    let number = |key: &str, value: serde_json::Value| {
-        u32::deserialize(value).map_err(|error| json_problem(file, Problem::new(key, error)))
-    };
-    let (resolution, classes) = (number("resolution", resolution)?, number("classes", classes)?);
-    let table = model::ModelTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
-    table.model(&shape, resolution, classes).map_err(|problem| json_problem(file, problem))
-}
-
-/// The `[train]` table of a sweep file as JSON, with one learning rate; a batch of `batch` and a constant
-/// schedule where it says nothing of them.
-///
-/// # Errors
-/// Text that is not JSON, an unknown or missing key, or values that make no training.
-pub fn train_from_json(file: &str, text: &str, batch: u32) -> Result<TrainSpec, SpecError> {
-    let json = |error| SpecError::Json { file: file.to_owned(), error };
-    let mut table: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(json)?;
-    table.entry("batch").or_insert(batch.into());
-    table.entry("schedule").or_insert(serde_json::json!({ "decay": "constant" }));
-    let table = file::TrainTable::deserialize(serde_json::Value::Object(table)).map_err(json)?;
-    let problem = |problem| json_problem(file, problem);
-    if table.schedule.cooldown != Cooldown::Steps(0) {
-        let message = "a cooldown is a trial's, and this is none: leave it out";
-        return Err(problem(Problem::new("schedule.cooldown", message)));
-    }
-    match table.learning_rate {
-        file::LearningRate::One(rate) => {
-            let rate = expand::positive(rate)
-                .map_err(|message| problem(Problem::new("learning_rate", message)))?;
-            expand::train(&table, rate).map_err(problem)
-        }
-        file::LearningRate::Tuned(_) | file::LearningRate::ByShape(_) => {
-            Err(problem(Problem::new("learning_rate", "one number is needed here")))
-        }
-    }
-}
-
-fn json_problem(file: &str, problem: Problem) -> SpecError {
-    let Problem { key, message } = problem;
-    SpecError::InvalidJson { file: file.to_owned(), key, message }
+/// The first of `keys` that is given though none of the kinds that read it is `kind`.
+fn unread<K: PartialEq>(keys: &[(&'static str, bool, &[K])], kind: K) -> Option<&'static str> {
+    keys.iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)).map(|(key, ..)| *key)
 }
 
 impl SweepSpec {
@@ -174,6 +120,7 @@ impl SweepSpec {
             text: text.clone(),
             trials: Vec::new(),
             variants: BTreeMap::new(),
+            variant_names: variants.iter().filter_map(|variant| variant.name.clone()).collect(),
             transfers: Vec::new(),
         };
         for (position, variant) in variants.iter().enumerate() {
@@ -231,6 +178,7 @@ mod tests {
 
     use super::*;
     use crate::id::TrialId;
+    use crate::model::ModelSpec;
 
     const SWEEP: &str = r#"
 name = "test"

@@ -68,7 +68,19 @@ impl Default for Objective {
 
 impl Objective {
     /// Colours of the masked-patch objective: 8 levels of each of 3 channels.
-    pub const COLOURS: u32 = 512;
+    pub const COLOURS: u32 = Self::LEVELS.pow(3);
+    /// Levels of a channel.
+    pub const LEVELS: u32 = 8;
+
+    /// What validation measures: the same without label smoothing.
+    #[must_use]
+    pub const fn plain(self) -> Self {
+        match self {
+            Self::Softmax { .. } => Self::Softmax { label_smoothing: 0.0 },
+            Self::Sigmoid { head_bias, .. } => Self::Sigmoid { head_bias, label_smoothing: 0.0 },
+            Self::MaskedPatch { share } => Self::MaskedPatch { share },
+        }
+    }
 }
 
 const fn rare() -> f64 {

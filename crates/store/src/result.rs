@@ -215,6 +215,14 @@ fn read(row: &SqliteRow) -> Result<TrialResult> {
 }
 
 impl TrialState {
+    /// Whether there is a result: a finished trial, or one that diverged.
+    pub const fn has_ended(self) -> bool {
+        match self {
+            Self::Finished | Self::Diverged => true,
+            Self::Pending | Self::Running | Self::Failed => false,
+        }
+    }
+
     /// The word that the view has for it.
     pub const fn word(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use data::Draw;
-use models::{BindError, Model, Parameter, Pass, resample_positions};
+use models::{BindError, Model, Pass};
 use spec::{
     HybridSpec, ModelError, ModelSpec, Objective, Pool, Resample, ScheduleError, SpecError,
     TrainSpec,
@@ -70,10 +70,9 @@ pub fn forward(
     let spec = read_spec(files.spec)?;
     let model = bind(&spec, files, kind, resample, device)?;
     let images = read_images(&spec, files.input)?.to_kind(kind).to_device(device);
-    let logits = model.forward(&images, &Pass::PLAIN);
-    let features = with_features.then(|| model.features(&images, &Pass::PLAIN));
+    let (logits, features) = model.forward_with_features(&images, &Pass::PLAIN);
     let mut tensors = vec![("logits", &logits)];
-    tensors.extend(features.as_ref().map(|features| ("features", features)));
+    tensors.extend(with_features.then_some(("features", &features)));
     Ok(weights::write(files.output, &tensors)?)
 }
 
@@ -165,23 +164,13 @@ fn bind(
 ) -> Result<Model, CommandError> {
     let mut parameters = weights::parameters(files.weights, kind)?;
     if let Some(how) = resample {
-        resample_to(spec, &mut parameters, how);
+        models::resample(spec, &mut parameters, how);
     }
     for parameter in &mut parameters {
         parameter.tensor = parameter.tensor.to_device(device);
     }
     Model::bind(spec, &parameters)
         .map_err(|error| CommandError::Bind { path: files.weights.to_owned(), error })
-}
-
-/// Brings position embeddings to the grid of the spec; other tensors stay as they are.
-pub(crate) fn resample_to(spec: &ModelSpec, parameters: &mut [Parameter], how: Resample) {
-    let Some(grid) = spec.grid() else { return };
-    for parameter in parameters.iter_mut().filter(|parameter| parameter.name == "pos_embed") {
-        if let Some(positions) = resample_positions(&parameter.tensor, grid.into(), how) {
-            parameter.tensor = positions;
-        }
-    }
 }
 
 fn read_spec(path: &Path) -> Result<ModelSpec, CommandError> {

@@ -13,7 +13,7 @@ use crate::learner::Learner;
 use crate::objective::sums;
 
 /// Examples per forward pass.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// Examples that attention is watched on: its logits are written out, `[heads, tokens, tokens]` each.
 const WATCHED: usize = 32;

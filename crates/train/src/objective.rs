@@ -23,31 +23,25 @@ pub(crate) fn loss(objective: &Objective, logits: &Tensor, targets: &Targets) ->
             labelled(objective, logits, first) * *share
                 + labelled(objective, logits, second) * (1.0 - share)
         }
-        Targets::Patches { places, colours } => {
-            let asked = logits.flatten(0, 1).index_select(0, places);
-            cross_entropy(&asked, colours, Reduction::Mean, 0.0)
-        }
+        Targets::Patches { places, colours } => cross_entropy(&asked(logits, places), colours, 0.0),
     }
+}
+
+/// Logits `[n, colours]` of the patches that are asked for.
+fn asked(logits: &Tensor, places: &Tensor) -> Tensor {
+    logits.flatten(0, 1).index_select(0, places)
 }
 
 /// Sums over a batch of loss and of wrong first choices, `[2]` f64, without label smoothing.
 pub(crate) fn sums(objective: &Objective, logits: &Tensor, targets: &Targets) -> Tensor {
-    let plain = match *objective {
-        Objective::Softmax { .. } => Objective::Softmax { label_smoothing: 0.0 },
-        Objective::Sigmoid { head_bias, .. } => {
-            Objective::Sigmoid { head_bias, label_smoothing: 0.0 }
-        }
-        Objective::MaskedPatch { share } => Objective::MaskedPatch { share },
-    };
     let batch = logits.size()[0] as f64;
-    let loss = loss(&plain, logits, targets).to_kind(Kind::Double) * batch;
+    let loss = loss(&objective.plain(), logits, targets).to_kind(Kind::Double) * batch;
     let wrong = match targets {
         Targets::Labels(labels) => wrong(logits, labels),
         Targets::Mixed { first, .. } => wrong(logits, first),
         // Of an example, the share of its patches.
         Targets::Patches { places, colours } => {
-            let asked = logits.flatten(0, 1).index_select(0, places);
-            wrong(&asked, colours) * (batch / colours.size()[0] as f64)
+            wrong(&asked(logits, places), colours) * (batch / colours.size()[0] as f64)
         }
     };
     Tensor::stack(&[loss, wrong], 0)
@@ -59,16 +53,14 @@ fn wrong(logits: &Tensor, labels: &Tensor) -> Tensor {
 
 fn labelled(objective: &Objective, logits: &Tensor, labels: &Tensor) -> Tensor {
     match *objective {
-        Objective::Softmax { label_smoothing } => {
-            cross_entropy(logits, labels, Reduction::Mean, label_smoothing)
-        }
+        Objective::Softmax { label_smoothing } => cross_entropy(logits, labels, label_smoothing),
         Objective::Sigmoid { label_smoothing, .. } => sigmoid(logits, labels, label_smoothing),
         Objective::MaskedPatch { .. } => unreachable!("patches have colours, no labels"),
     }
 }
 
-fn cross_entropy(logits: &Tensor, labels: &Tensor, reduction: Reduction, smoothing: f64) -> Tensor {
-    logits.cross_entropy_loss::<Tensor>(labels, None, reduction, -100, smoothing)
+fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+    logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, smoothing)
 }
 
 /// Sum over classes, mean over examples: `sum_k softplus(z_k) - t_k z_k` with
@@ -137,7 +129,7 @@ mod tests {
         let places = Tensor::from_slice(&[2_i64, 0]);
         let colours = Tensor::from_slice(&[1_i64, 3]);
         let asked = logits.select(0, 0).index_select(0, &places);
-        let expected = cross_entropy(&asked, &colours, Reduction::Mean, 0.0).double_value(&[]);
+        let expected = cross_entropy(&asked, &colours, 0.0).double_value(&[]);
         let targets = Targets::Patches { places, colours };
         let objective = Objective::MaskedPatch { share: 0.5 };
         close(loss(&objective, &logits, &targets).double_value(&[]), expected);

@@ -4,12 +4,12 @@
 use data::Draw;
 use data::patches::{Change, corrupt};
 use models::Corrupted;
+use spec::Objective;
 use tch::{Kind, Tensor};
 
 use crate::objective::Targets;
 
-/// Levels of each channel of a colour.
-const LEVELS: i64 = 8;
+const LEVELS: i64 = Objective::LEVELS as i64;
 
 /// What is corrupted in a batch, and what is asked for. Every example has as many corrupted patches.
 pub(crate) struct Task {

@@ -15,13 +15,9 @@ use spec::{Recipe, TransferMethod, TransferSpec};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 pub(crate) use self::fine_tune::{initial, recipe, renamed};
-use crate::command::resample_to;
-use crate::evaluate::batches;
+use crate::evaluate::{BATCH, batches};
 use crate::gradient::full;
 use crate::stop::Stop;
-
-/// Examples per forward pass.
-const BATCH: usize = 256;
 
 /// Divides by the spread of a feature that never changes; big_vision's `fewshot_lsr`.
 const STD_EPS: f64 = 1e-5;
@@ -110,7 +106,7 @@ fn frozen(
             tensor: tensor.to_device(device),
         })
         .collect();
-    resample_to(&spec, &mut body, transfer.resample());
+    models::resample(&spec, &mut body, transfer.resample());
     Model::bind(&spec, &body)
 }
 

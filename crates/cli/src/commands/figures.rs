@@ -50,7 +50,7 @@ pub async fn figures(args: &FiguresArgs) -> anyhow::Result<ExitCode> {
         args.out.clone().unwrap_or_else(|| Workplace::of(&args.sweep.db).figures(&sweep.name));
     let mut paths = summary::draw(&store, &sweep, &plan, &findings, fits, &folder).await?;
     // A best size is one of a variant, not of all together.
-    let variants = crate::variant::names(&sweep);
+    let variants = &sweep.variant_names;
     let variants = variants.iter().map(|name| Some(name.as_str()));
     for variant in if variants.len() == 0 { vec![None] } else { variants.collect() } {
         let input = InputArgs::of_largest_set(&sweep, &args.sweep.db, y, variant);

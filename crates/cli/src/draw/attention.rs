@@ -21,7 +21,7 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
         all.filter_map(|curve| by_id.get(&curve.trial_id).copied())
     };
     let rates = rates::of(measured());
-    let variants = crate::variant::names(drawing.sweep);
+    let variants = drawing.sweep.variant_names.clone();
     let course = |curve: &LearningCurve| {
         let result = by_id.get(&curve.trial_id)?;
         let is_of = |name: &String| result.variant.as_ref() == Some(name);

@@ -16,7 +16,7 @@ type Group<'a> = (Model<'a>, Option<&'a str>);
 pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
     let shapes = Shapes::of(drawing.all.iter());
     let mut groups: BTreeMap<Group, Vec<&TrialResult>> = BTreeMap::new();
-    for result in drawing.all.iter().filter(|result| has_ended(result)) {
+    for result in drawing.all.iter().filter(|result| result.state.has_ended()) {
         let group = (shapes.model(result), result.variant.as_deref());
         groups.entry(group).or_default().push(result);
     }
@@ -27,7 +27,7 @@ pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
     if groups.is_empty() {
         return None;
     }
-    let variants = crate::variant::names(drawing.sweep);
+    let variants = drawing.sweep.variant_names.clone();
     let sizes = Sizes::of(groups.keys().map(|(model, _)| *model));
     let curve = |((model, variant), results): (&Group, &Vec<&TrialResult>)| RateCurve {
         size: sizes.size(model),
@@ -78,10 +78,6 @@ fn points(results: &[&TrialResult]) -> Vec<Point> {
         n: losses.len(),
     };
     by_rate.into_iter().map(point).collect()
-}
-
-fn has_ended(result: &TrialResult) -> bool {
-    matches!(result.state, TrialState::Finished | TrialState::Diverged)
 }
 
 fn has_diverged(result: &TrialResult) -> bool {

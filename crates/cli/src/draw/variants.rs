@@ -10,7 +10,7 @@ const BEYOND: f64 = 3.0;
 
 /// None in a sweep without variants.
 pub fn figure(drawing: &Drawing) -> Option<VariantsFigure> {
-    let names = crate::variant::names(drawing.sweep);
+    let names = &drawing.sweep.variant_names;
     if names.is_empty() {
         return None;
     }

@@ -294,10 +294,7 @@ impl ModelTable {
             ("stem", self.stem.is_some(), &[Hybrid]),
             ("groups", self.groups.is_some(), &[Bit]),
         ];
-        let unread = |(_, given, families): &&(&str, bool, &[Family])| {
-            *given && !families.contains(&self.family)
-        };
-        keys.iter().find(unread).map(|(key, ..)| *key)
+        super::unread(&keys, self.family)
     }
 }
 

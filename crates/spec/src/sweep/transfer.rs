@@ -164,8 +164,5 @@ fn unread(table: &TransferTable) -> Option<&'static str> {
         ("warmup", table.warmup.is_some(), &[FineTune]),
         ("resample", table.resample.is_some(), &[FineTune]),
     ];
-    let unread = |(_, given, methods): &&(&str, bool, &[MethodName])| {
-        *given && !methods.contains(&table.method)
-    };
-    keys.iter().find(unread).map(|(key, ..)| *key)
+    super::unread(&keys, table.method)
 }

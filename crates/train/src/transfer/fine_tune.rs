@@ -9,8 +9,6 @@ use spec::{
 };
 use tch::Tensor;
 
-use crate::command::resample_to;
-
 /// What fine-tuning trains: the task's data, the trial's model with a new classifier in the place of
 /// both old layers, SGD as in 2010.11929, appendix B.1.1.
 pub(crate) fn recipe(transfer: &TransferSpec, tune: &FineTune, of_trial: &Recipe) -> Recipe {
@@ -47,7 +45,7 @@ pub(crate) fn initial(
     parameters: Vec<Parameter>,
 ) -> Vec<Parameter> {
     let mut parameters = parameters;
-    resample_to(&tuned.model, &mut parameters, tune.resample);
+    models::resample(&tuned.model, &mut parameters, tune.resample);
     let mut of_trial: BTreeMap<String, Tensor> = parameters
         .into_iter()
         .filter(|parameter| !parameter.is_head())
