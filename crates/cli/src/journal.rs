@@ -50,6 +50,7 @@ impl Journal for StoreJournal<'_> {
             checkpoints: self.workplace.checkpoints(segment.id),
             attempt_dir: self.workplace.attempt(segment.id, attempt),
             cache: self.workplace.cache(),
+            micro_batch: None,
         })
     }
 

@@ -100,7 +100,7 @@ impl<'a> Progress<'a> {
                 self.complain(id, &format!("diverged at step {step}; kept as a result"));
                 self.leave(id, true);
             }
-            TrainerEvent::Failed { reason } => {
+            TrainerEvent::Failed { reason, .. } => {
                 self.complain(id, &format!("failed: {reason}"));
                 self.leave(id, true);
             }
@@ -110,7 +110,8 @@ impl<'a> Progress<'a> {
             }
             TrainerEvent::Started { .. }
             | TrainerEvent::Evaluated { .. }
-            | TrainerEvent::Checkpointed { .. } => {}
+            | TrainerEvent::Checkpointed { .. }
+            | TrainerEvent::Paused { .. } => {}
         }
         self.refresh();
     }

@@ -231,10 +231,11 @@ fn change(event: TrainerEvent) -> Option<SegmentChange> {
         TrainerEvent::Started { .. }
         | TrainerEvent::Progress { .. }
         | TrainerEvent::Evaluated { .. }
-        | TrainerEvent::Checkpointed { .. } => None,
+        | TrainerEvent::Checkpointed { .. }
+        | TrainerEvent::Paused { .. } => None,
         TrainerEvent::Finished { .. } => Some(SegmentChange::Finished),
         TrainerEvent::Diverged { step, .. } => Some(SegmentChange::Diverged { step }),
         TrainerEvent::Interrupted { .. } => Some(SegmentChange::Interrupted),
-        TrainerEvent::Failed { reason } => Some(SegmentChange::Failed { reason }),
+        TrainerEvent::Failed { reason, .. } => Some(SegmentChange::Failed { reason }),
     }
 }

@@ -45,6 +45,7 @@ impl Journal for Memory {
             checkpoints: self.folder.join("checkpoints"),
             attempt_dir: self.folder.join(format!("{}-{attempt}", segment.id)),
             cache: self.folder.join("cache"),
+            micro_batch: None,
         })
     }
 

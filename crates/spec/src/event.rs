@@ -28,6 +28,10 @@ pub struct Order {
     pub attempt_dir: PathBuf,
     /// Folder for decoded or rendered examples, shared by all trainers.
     pub cache: PathBuf,
+    /// Examples in one forward and backward pass, where memory ran out with what the recipe says. The
+    /// batch stays, so the numbers do, but for rounding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
 }
 
 /// One line of a trainer's output.
@@ -80,11 +84,35 @@ pub enum TrainerEvent {
     Diverged { step: u64, spent: Spent },
     /// Stopped on request, with a checkpoint at `step`.
     Interrupted { step: u64, spent: Spent },
+    /// A checkpoint is written at `step`, and the same attempt goes on from it when its job is given
+    /// time again: no last event.
+    Paused { step: u64, spent: Spent },
     /// The trainer could not go on, and says why.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+        #[serde(default)]
+        failure: Failure,
+    },
 }
 
-/// What one attempt used.
+/// What kind of failure it was, and so what may help.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// The device's memory: smaller passes need less.
+    OutOfMemory,
+    /// Nothing can be written until somebody makes room.
+    DiskFull,
+    /// The parent's checkpoint is not there or damaged: the parent is to be trained again.
+    ParentCheckpoint,
+    /// A newer attempt at the segment has begun; this one must not write any more.
+    Replaced,
+    /// It would happen again: what was asked for cannot be done.
+    #[default]
+    Other,
+}
+
+/// What one attempt used, or one stretch of an attempt that was paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// Optimiser steps that this attempt executed.
@@ -93,6 +121,9 @@ pub struct Spent {
     pub device_s: f64,
     /// Of these, seconds spent waiting for examples.
     pub data_s: f64,
+    /// Most memory that was held at once, on the device (a CPU's: of the process); None if not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
 }
 
 /// A line that this version cannot read.
@@ -146,7 +177,8 @@ impl TrainerEvent {
             Self::Started { .. }
             | Self::Progress { .. }
             | Self::Evaluated { .. }
-            | Self::Checkpointed { .. } => false,
+            | Self::Checkpointed { .. }
+            | Self::Paused { .. } => false,
         }
     }
 }

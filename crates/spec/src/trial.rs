@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataSpec;
 use crate::id::{Id, TrialId};
 use crate::model::ModelSpec;
-use crate::train::{EvalSpec, TrainSpec};
+use crate::schedule::{Decay, Schedule};
+use crate::train::{EvalSpec, TrainSpec, WeightDecay};
+use crate::transfer::TransferSpec;
 
 /// Everything that decides how a model trains, except for how long. Trials with one recipe differ
 /// only in length, and may share a trunk.
@@ -39,6 +41,21 @@ impl Recipe {
     /// exceed 2^64.
     pub fn step_flops(&self) -> f64 {
         self.model.train_flops_per_example() as f64 * f64::from(self.train.batch)
+    }
+
+    /// Names what a step takes in time and memory: recipes that differ in seed, amount of data, rates,
+    /// schedule or when they evaluate have it in common. Of an evaluation on another task, with that.
+    pub fn workload_id(&self, transfer: Option<&TransferSpec>) -> Id {
+        let mut recipe = self.clone();
+        (recipe.seed, recipe.unique_examples) = (0, 0);
+        (recipe.eval.examples, recipe.eval.every) = (0, None);
+        recipe.train.learning_rate = 0.0;
+        recipe.train.weight_decay = WeightDecay::NONE;
+        recipe.train.schedule = Schedule { decay: Decay::Constant, warmup: 0 };
+        match transfer {
+            None => Id::of(&recipe),
+            Some(transfer) => Id::of(&(recipe, transfer)),
+        }
     }
 }
 

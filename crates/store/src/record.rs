@@ -100,7 +100,9 @@ impl Current {
             TrainerEvent::Started { step } => {
                 attempt::set_start_step(conn, &self.segment_id, self.attempt, *step).await
             }
-            TrainerEvent::Progress { step, .. } | TrainerEvent::Evaluated { step, .. } => {
+            TrainerEvent::Progress { step, .. }
+            | TrainerEvent::Evaluated { step, .. }
+            | TrainerEvent::Paused { step, .. } => {
                 self.step = Some(*step);
                 Ok(())
             }
@@ -118,7 +120,9 @@ impl Current {
             TrainerEvent::Interrupted { spent, .. } => {
                 self.end(conn, &Ending::Interrupted(*spent), now).await
             }
-            TrainerEvent::Failed { reason } => self.end(conn, &Ending::Failed(reason), now).await,
+            TrainerEvent::Failed { reason, .. } => {
+                self.end(conn, &Ending::Failed(reason), now).await
+            }
         }
     }
 
@@ -177,6 +181,7 @@ fn measurements<'a>(
             | TrainerEvent::Finished { .. }
             | TrainerEvent::Diverged { .. }
             | TrainerEvent::Interrupted { .. }
+            | TrainerEvent::Paused { .. }
             | TrainerEvent::Failed { .. } => {}
         }
     }
@@ -239,7 +244,7 @@ mod tests {
         let (test, plan) = planned_store().await;
         let id = plan.id(0);
         let attempt = test.begin(id).await;
-        let spent = Spent { steps: 40, device_s: 2.5, data_s: 0.5 };
+        let spent = Spent { steps: 40, device_s: 2.5, data_s: 0.5, peak_bytes: None };
         let checkpoint = Checkpoint { step: 40, digest: "d1".into(), bytes: 10 };
         for event in [
             TrainerEvent::Started { step: 0 },
@@ -261,7 +266,10 @@ mod tests {
         let (test, plan) = planned_store().await;
         let id = plan.id(2);
         let attempt = test.begin(id).await;
-        let failed = TrainerEvent::Failed { reason: "no memory".into() };
+        let failed = TrainerEvent::Failed {
+            reason: "no memory".into(),
+            failure: spec::Failure::OutOfMemory,
+        };
         let events = [TrainerEvent::Started { step: 90 }, progress(120, 1.0), failed];
         let reports = events.map(|event| Report { segment_id: id, attempt, event });
         assert_eq!(test.store.record_batch(&reports, 3.0).await.unwrap(), [true; 3]);

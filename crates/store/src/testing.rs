@@ -115,7 +115,7 @@ pub(crate) fn evaluated(step: u64, val_loss: f64) -> TrainerEvent {
 }
 
 pub(crate) fn finished(step: u64, steps: u64, device_s: f64) -> TrainerEvent {
-    TrainerEvent::Finished { step, spent: Spent { steps, device_s, data_s: 0.1 } }
+    TrainerEvent::Finished { step, spent: Spent { steps, device_s, data_s: 0.1, peak_bytes: None } }
 }
 
 impl TestStore {

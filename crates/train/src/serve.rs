@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use spec::{FORMAT, LineError, Order, Ready, TrainerEvent, TrainerLine};
+use spec::{FORMAT, Failure, LineError, Order, Ready, TrainerEvent, TrainerLine};
 
 use crate::device::Setting;
 use crate::examples::Examples;
@@ -64,18 +64,22 @@ fn follow(
         let last = match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(Ok(last)) => last,
             Ok(Err(SegmentError::Record(error))) => return Err(error),
-            Ok(Err(error)) => TrainerEvent::Failed { reason: error.to_string() },
+            Ok(Err(error)) => failed(error.to_string()),
             Err(panic) => {
                 *kept = None;
-                TrainerEvent::Failed { reason: first_line(&*panic) }
+                failed(first_line(&*panic))
             }
         };
         record.write(last)
     });
     if let Err(error @ RecordError::Write { .. }) = written {
-        write_without_files(order, out, TrainerEvent::Failed { reason: error.to_string() });
+        write_without_files(order, out, failed(error.to_string()));
     }
     torch_ext::return_freed_memory();
+}
+
+const fn failed(reason: String) -> TrainerEvent {
+    TrainerEvent::Failed { reason, failure: Failure::Other }
 }
 
 /// libtorch's messages go on with a C++ stack.

@@ -77,6 +77,7 @@ fn order(folder: &Path, name: &str, steps: u64) -> Order {
         checkpoints: folder.join("checkpoints").join(name),
         attempt_dir: folder.join("attempts").join(name),
         cache: folder.join("cache"),
+        micro_batch: None,
     }
 }
 
@@ -143,7 +144,7 @@ fn an_order_that_cannot_be_followed_fails_and_the_next_one_is_followed() {
     let mut impossible = order(folder.path(), "impossible", 10);
     impossible.parent_checkpoints = Some(folder.path().join("nowhere"));
     trainer.order(&impossible);
-    let TrainerEvent::Failed { reason } = trainer.last_event() else { panic!("not failed") };
+    let TrainerEvent::Failed { reason, .. } = trainer.last_event() else { panic!("not failed") };
     assert!(reason.contains("nowhere"), "{reason}");
     trainer.order(&order(folder.path(), "possible", 10));
     assert!(matches!(trainer.last_event(), TrainerEvent::Finished { .. }));
@@ -159,7 +160,7 @@ fn a_panic_inside_a_segment_fails_that_segment_alone() {
     let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
     vit.classes = 2;
     trainer.order(&broken);
-    let TrainerEvent::Failed { reason } = trainer.last_event() else { panic!("not failed") };
+    let TrainerEvent::Failed { reason, .. } = trainer.last_event() else { panic!("not failed") };
     assert!(reason.contains("out of bounds") && !reason.contains('\n'), "{reason}");
     trainer.order(&order(folder.path(), "whole", 10));
     assert!(matches!(trainer.last_event(), TrainerEvent::Finished { .. }));

@@ -61,6 +61,7 @@ fn order(
         checkpoints: checkpoints(name),
         attempt_dir: folder.join("attempts").join(name),
         cache: folder.join("cache"),
+        micro_batch: None,
     }
 }
 
