@@ -12,13 +12,16 @@ mod optimiser;
 mod schedule;
 mod segment;
 mod shape;
+mod slurm;
 mod sweep;
 mod train;
 mod transfer;
 mod trial;
 
 pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-pub use event::{Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name};
+pub use event::{
+    Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name,
+};
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
 pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
@@ -28,6 +31,7 @@ pub use optimiser::{Adafactor, AdamW, Moment, Optimiser, Sgd};
 pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
+pub use slurm::SlurmSpec;
 pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};
 pub use train::{Augmentation, Convention, EvalSpec, Objective, Precision, TrainSpec, WeightDecay};
 pub use transfer::{FewShot, FineTune, LinearProbe, Resample, TransferMethod, TransferSpec};
