@@ -10,6 +10,7 @@ mod engine;
 mod launch;
 mod local;
 mod plan;
+mod slurm;
 mod state;
 
 pub use drive::{DriveError, Ended, Journal, Stop, drive};
@@ -17,4 +18,5 @@ pub use engine::{Engine, EngineError, EngineEvent};
 pub use launch::next_launch;
 pub use local::{LocalEngine, Slot};
 pub use plan::{Plan, PlannedSegment, PlannedTrial};
+pub use slurm::{Bundle, LeftBehind, SlurmEngine, SlurmPrograms, SlurmSetting, bundles};
 pub use state::{InvalidChange, SegmentChange, SegmentState, States};
