@@ -139,8 +139,8 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
                 self.fill_slots().await?;
             }
             self.journal.look(&self.schedule, self.now());
-            let is_over = self.schedule.n_running() == 0
-                && (is_stopping || !self.schedule.is_waiting());
+            let is_over =
+                self.schedule.n_running() == 0 && (is_stopping || !self.schedule.is_waiting());
             if is_over || (level != Stop::No && self.engine.n_alive() == 0) {
                 return Ok(level);
             }

@@ -60,10 +60,16 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq)]
 pub enum EngineEvent {
     /// A slot's trainer has started.
-    Ready { slot: usize, ready: Ready },
+    Ready {
+        slot: usize,
+        ready: Ready,
+    },
     Said(Said),
     /// What a slot was executing has ended, and so has its trainer.
-    Exited { slot: usize, exit: Exit },
+    Exited {
+        slot: usize,
+        exit: Exit,
+    },
 }
 
 /// What a trainer said about its attempt.

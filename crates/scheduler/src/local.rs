@@ -270,7 +270,8 @@ async fn end_when_told(pid: u32, mut told: watch::Receiver<Ending>) {
         if *told.borrow() == Ending::Asked {
             signal(pid, Signal::TERM);
             // Whichever comes first.
-            let _ = tokio::time::timeout(GRACE, told.wait_for(|ending| *ending == Ending::Now)).await;
+            let _ =
+                tokio::time::timeout(GRACE, told.wait_for(|ending| *ending == Ending::Now)).await;
         }
         signal(pid, Signal::KILL);
     }

@@ -225,8 +225,7 @@ impl Pieces<'_> {
         end: u64,
     ) -> PlannedSegment {
         let recipe = self.recipe.clone();
-        let spec =
-            SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None };
+        let spec = SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None };
         of_spec(spec, self.workload)
     }
 
@@ -308,9 +307,17 @@ mod tests {
         let short = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400)], &[]);
         let stored = executed(&[&short]);
         let long = Plan::continuing(&[trial(0, 4000, 800), trial(1, 4000, 800)], &[], &stored);
-        let new: Vec<_> =
-            long.segments.iter().filter(|new| short.segments.iter().all(|old| old.id != new.id)).collect();
-        let steps = |seed| new.iter().filter(|new| new.spec.recipe.seed == seed).map(|new| new.spec.steps()).sum::<u64>();
+        let new: Vec<_> = long
+            .segments
+            .iter()
+            .filter(|new| short.segments.iter().all(|old| old.id != new.id))
+            .collect();
+        let steps = |seed| {
+            new.iter()
+                .filter(|new| new.spec.recipe.seed == seed)
+                .map(|new| new.spec.steps())
+                .sum::<u64>()
+        };
         assert_eq!((steps(0), steps(1)), (4000 - 1600, 4000));
         assert_eq!(long.trials[0].chain.len(), 4);
     }
@@ -318,9 +325,18 @@ mod tests {
     #[test]
     fn a_fork_inside_a_stored_piece_is_a_branch_of_its_own() {
         let stored = executed(&[&Plan::new(&[trial(0, 2000, 400)], &[])]);
-        let plan = Plan::continuing(&[trial(0, 500, 100), trial(0, 2000, 400), trial(0, 2500, 500)], &[], &stored);
-        let trunks: Vec<_> = plan.segments.iter().filter(|segment| segment.spec.kind == SegmentKind::Trunk).collect();
-        let stretches: Vec<_> = trunks.iter().map(|trunk| (trunk.spec.start, trunk.spec.end)).collect();
+        let plan = Plan::continuing(
+            &[trial(0, 500, 100), trial(0, 2000, 400), trial(0, 2500, 500)],
+            &[],
+            &stored,
+        );
+        let trunks: Vec<_> = plan
+            .segments
+            .iter()
+            .filter(|segment| segment.spec.kind == SegmentKind::Trunk)
+            .collect();
+        let stretches: Vec<_> =
+            trunks.iter().map(|trunk| (trunk.spec.start, trunk.spec.end)).collect();
         assert_eq!(stretches, [(0, 400), (0, 1600), (1600, 2000)]);
         // And once that is executed, the plan stays as it is.
         let again = executed(&[&plan]);

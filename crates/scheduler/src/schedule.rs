@@ -317,7 +317,12 @@ impl<'a> Schedule<'a> {
     }
 
     pub fn states(&self) -> States {
-        self.plan.segments.iter().map(|segment| segment.id).zip(self.states.iter().cloned()).collect()
+        self.plan
+            .segments
+            .iter()
+            .map(|segment| segment.id)
+            .zip(self.states.iter().cloned())
+            .collect()
     }
 
     pub fn state(&self, segment: SegmentId) -> Option<&SegmentState> {

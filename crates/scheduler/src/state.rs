@@ -131,7 +131,9 @@ mod tests {
     fn a_lost_attempt_is_tried_again_but_not_for_ever() {
         let twice = lost(lost(SegmentState::NEW));
         assert_eq!(twice, SegmentState::Pending { lost: 2 });
-        assert!(matches!(lost(twice), SegmentState::Failed { reason } if reason.contains("signal 9")));
+        assert!(
+            matches!(lost(twice), SegmentState::Failed { reason } if reason.contains("signal 9"))
+        );
     }
 
     #[test]

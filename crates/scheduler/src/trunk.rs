@@ -47,9 +47,11 @@ impl Trunk {
         stored: &StoredTrunks,
         segments: &mut Vec<PlannedSegment>,
     ) -> Self {
-        let forks: BTreeSet<u64> = trials.iter().map(|trial| trial.steps - trial.cooldown).collect();
+        let forks: BTreeSet<u64> =
+            trials.iter().map(|trial| trial.steps - trial.cooldown).collect();
         let mut found = stored.of_recipe(pieces);
-        let mut trunk = Self { pieces: found.iter().map(|(end, piece)| (*end, piece.placed())).collect() };
+        let mut trunk =
+            Self { pieces: found.iter().map(|(end, piece)| (*end, piece.placed())).collect() };
         for fork in forks.into_iter().filter(|&fork| fork > 0) {
             if !trunk.pieces.contains_key(&fork) {
                 let (start, parent) = trunk.before(fork);

@@ -37,10 +37,6 @@ impl Rank {
         Self { is_evaluation, remaining, segment }
     }
 
-    pub(crate) fn remaining_s(self) -> f64 {
-        f64::from_bits(self.remaining.0)
-    }
-
     pub(crate) const fn is_evaluation(self) -> bool {
         self.is_evaluation
     }
@@ -120,12 +116,15 @@ mod tests {
         assert_eq!(workload.halve(12), Some(6));
         // What began before that and failed for the same reason asks for no more.
         assert_eq!(workload.halve(12), Some(6));
-        assert_eq!([workload.halve(6), workload.halve(3), workload.halve(1)], [Some(3), Some(1), None]);
+        assert_eq!(
+            [workload.halve(6), workload.halve(3), workload.halve(1)],
+            [Some(3), Some(1), None]
+        );
     }
 
     #[test]
     fn ranks_put_training_first_and_then_the_longest_path() {
-        let mut ranks = vec![
+        let mut ranks = [
             Rank::new(true, 9.0, 0),
             Rank::new(false, 1.0, 1),
             Rank::new(false, 5.0, 3),

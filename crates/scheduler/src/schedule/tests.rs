@@ -291,11 +291,12 @@ fn any_happening() -> impl Strategy<Value = Happening> {
 
 /// Random trials of few recipes, so that they share.
 fn any_trials() -> impl Strategy<Value = Vec<TrialSpec>> {
-    let any_trial = (0_u64..3, 1_u64..6, 0_u64..3, 0_u32..2).prop_map(|(seed, trunk, cooldown, shape)| {
-        let mut trial = trial(seed, 40 * trunk + 10 * cooldown, 10 * cooldown);
-        trial.recipe.train.batch <<= shape;
-        trial
-    });
+    let any_trial =
+        (0_u64..3, 1_u64..6, 0_u64..3, 0_u32..2).prop_map(|(seed, trunk, cooldown, shape)| {
+            let mut trial = trial(seed, 40 * trunk + 10 * cooldown, 10 * cooldown);
+            trial.recipe.train.batch <<= shape;
+            trial
+        });
     proptest::collection::vec(any_trial, 1..10)
 }
 
@@ -308,7 +309,8 @@ fn happen(schedule: &mut Schedule<'_>, happening: &Happening, which: usize, now:
         Happening::Launch => {
             let idle = (0..N_SLOTS).find(|slot| schedule.is_idle(*slot));
             if let (Some(slot), Some(segment)) = (idle, schedule.next(*now)) {
-                let bundle = schedule.bundle(segment.id, if which.is_multiple_of(4) { 1e9 } else { 0.0 });
+                let bundle =
+                    schedule.bundle(segment.id, if which.is_multiple_of(4) { 1e9 } else { 0.0 });
                 for segment in bundle {
                     schedule.launch(segment.id, 1, slot, *now).unwrap();
                 }
@@ -324,7 +326,9 @@ fn happen(schedule: &mut Schedule<'_>, happening: &Happening, which: usize, now:
             *now += 5.0;
             return;
         }
-        Happening::Started => at.map(|at| TrainerEvent::Started { step: schedule.plan.segments[at].spec.start }),
+        Happening::Started => {
+            at.map(|at| TrainerEvent::Started { step: schedule.plan.segments[at].spec.start })
+        }
         Happening::Checkpointed => at.map(|at| {
             let step = schedule.plan.segments[at].spec.start + 1;
             TrainerEvent::Checkpointed { step, digest: String::new(), bytes: 0 }
@@ -437,13 +441,15 @@ proptest! {
         prop_assert_eq!(done, expected);
     }
 
-    /// On forests as sweeps make them: a few seeds and shapes, lengths that double.
+    /// On forests as sweeps make them: a few seeds and shapes, lengths that double. A segment cannot be
+    /// divided, so there are no more slots than leave
+    /// each one with eight times the largest: with less, no order comes near the bound.
     #[test]
     fn the_makespan_is_within_a_tenth_of_its_lower_bound(
         n_slots in 1_usize..9,
-        n_lengths in 2_u32..7,
-        shapes in proptest::collection::vec(0_u32..6, 2..5),
-        n_seeds in 1_u64..5,
+        n_lengths in 2_u32..6,
+        shapes in proptest::collection::vec(0_u32..4, 2..8),
+        n_seeds in 1_u64..9,
         cooldown in 0_u64..5,
         costs in proptest::collection::vec(0.2_f64..5.0, 64),
     ) {
@@ -467,6 +473,8 @@ proptest! {
         });
         let total: f64 = plan.segments.iter().map(|segment| segment.estimated_s).sum();
         let critical = plan.segments.iter().map(|segment| segment.remaining_s).fold(0.0, f64::max);
+        let largest = plan.segments.iter().map(|segment| segment.estimated_s).fold(0.0, f64::max);
+        let n_slots = n_slots.min((total / (8.0 * largest)) as usize).max(1);
         let bound = critical.max(total / n_slots as f64);
         let simulation = simulate(&plan, &States::new(), n_slots);
         prop_assert!((simulation.busy_s / total - 1.0).abs() < 1e-9);
