@@ -16,6 +16,7 @@ use crate::train::{Augmentation, Convention, Objective, Precision, WeightDecay};
 use crate::transfer::Resample;
 
 use super::model::{ModelTable, ShapeEntry};
+use super::slurm::SlurmTable;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +36,8 @@ pub(super) struct SweepFile {
     /// Evaluations of every trial on other tasks.
     #[serde(default)]
     pub transfer: Vec<TransferTable>,
+    /// What a queue is asked for.
+    pub slurm: Option<SlurmTable>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
