@@ -18,7 +18,9 @@ mod transfer;
 mod trial;
 
 pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
-pub use event::{Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name};
+pub use event::{
+    Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name,
+};
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
 pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,

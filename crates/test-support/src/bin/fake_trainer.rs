@@ -38,10 +38,13 @@ fn attempt(order: &Order) -> io::Result<()> {
         std::process::abort();
     }
     if std::env::var("FAKE_TRAINER_FAIL").is_ok_and(|what| is_refused(&order.segment, &what)) {
-        return tell(order, TrainerEvent::Failed {
-            reason: "it failed as it was told".into(),
-            failure: spec::Failure::Other,
-        });
+        return tell(
+            order,
+            TrainerEvent::Failed {
+                reason: "it failed as it was told".into(),
+                failure: spec::Failure::Other,
+            },
+        );
     }
     if let Some(delay) = number("FAKE_TRAINER_DELAY_MS") {
         std::thread::sleep(Duration::from_secs_f64(1e-3 * delay));
@@ -56,7 +59,8 @@ fn attempt(order: &Order) -> io::Result<()> {
     tell(order, TrainerEvent::Evaluated { step, metrics: metrics(&order.segment) })?;
     // Empty, but there: a coordinator trains a parent again whose checkpoint is gone.
     fs::create_dir_all(order.checkpoints.join(spec::checkpoint_name(step)))?;
-    let spent = Spent { steps: steps(&order.segment), device_s: 0.001, data_s: 0.0, peak_bytes: None };
+    let spent =
+        Spent { steps: steps(&order.segment), device_s: 0.001, data_s: 0.0, peak_bytes: None };
     tell(order, TrainerEvent::Finished { step, spent })
 }
 
