@@ -17,7 +17,7 @@ pub struct StoreJournal<'a> {
     pub sweep: &'a str,
     pub workplace: &'a Workplace,
     pub slots: &'a [NamedSlot],
-    pub progress: Progress<'a>,
+    pub progress: Progress,
 }
 
 impl Journal for StoreJournal<'_> {
@@ -37,7 +37,7 @@ impl Journal for StoreJournal<'_> {
             pid,
         };
         let attempt = self.store.begin_attempt(segment.id, &attempt, now()).await?;
-        self.progress.begin(segment, slot);
+        self.progress.begin(segment, attempt, slot);
         Ok(Order {
             format: FORMAT,
             segment_id: segment.id,

@@ -18,10 +18,12 @@ mod output;
 mod paths;
 mod progress;
 mod recover;
+mod sharing;
 mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod when;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ use crate::devices::{Devices, NamedSlot};
 use crate::exit::{ALL_DONE, INTERRUPTED, SOME_TRIALS_FAILED, bad_input};
 use crate::journal::{StoreJournal, now, stored_states};
 use crate::paths::{Workplace, trainer_program};
-use crate::progress::{Progress, say};
+use crate::progress::{Progress, Show, say};
 use crate::recover::recover;
 use crate::summary;
 use crate::sweep_file::SweepFileArgs;
@@ -40,9 +40,30 @@ pub struct SweepArgs {
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     devices: Devices,
 
-    /// Show no progress
+    /// Show no progress, complaints alone
     #[arg(long)]
     quiet: bool,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Printed::Table)]
+    format: Printed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Printed {
+    /// What was found, at the end; progress goes to standard error
+    Table,
+    /// Events as they happen, a JSON object per line (docs/operations.md), and nothing else
+    Json,
+}
+
+impl Printed {
+    const fn show(self) -> Show {
+        match self {
+            Self::Table => Show::People,
+            Self::Json => Show::Programs,
+        }
+    }
 }
 
 pub async fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
@@ -150,7 +171,9 @@ async fn train(
 ) -> anyhow::Result<Ended> {
     let places = slots.iter().map(|slot| slot.slot.clone()).collect();
     let mut engine = LocalEngine::new(trainer_program()?, workplace.logs(), places);
-    let progress = Progress::new(plan, &states, slots.len(), args.quiet);
+    let show = if args.quiet { Show::Quiet } else { args.format.show() };
+    let names: Vec<_> = slots.iter().enumerate().map(|(n, slot)| slot.name(n)).collect();
+    let progress = Progress::new(sweep, plan, &states, &names, show);
     let mut journal = StoreJournal { store, sweep, workplace, slots, progress };
     let ended = drive(plan, states, &mut engine, &mut journal, stop_on_signals()?).await;
     journal.progress.finish();
