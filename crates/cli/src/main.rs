@@ -4,7 +4,9 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod checkpoints;
 mod commands;
+mod conduct;
 mod devices;
 mod draw;
 mod estimate;
@@ -37,7 +39,7 @@ use crate::commands::{
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
 ///
 /// Exit codes: 0 all done, 1 unexpected error, 2 usage or bad input, 10 some trials failed,
-/// 11 too few points to fit, 130 interrupted.
+/// 11 too few points to fit, 12 budget reached, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "isoflop", version, propagate_version = true, help_expected = true)]
 struct Cli {
