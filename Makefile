@@ -9,6 +9,7 @@
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
 #   make clean               remove what was built; results stay
@@ -19,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build sweep plan figures query test check parity bench data-cifar10 clean
+.PHONY: help setup setup-slurm build sweep plan figures query test check parity bench data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -35,6 +36,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-slurm:
+	@scripts/setup-slurm.sh
 
 # The first build takes about five minutes and shows what it does; later ones are silent.
 build: setup

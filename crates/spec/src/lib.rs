@@ -7,11 +7,13 @@
 mod data;
 mod event;
 mod id;
+mod keep;
 mod model;
 mod optimiser;
 mod schedule;
 mod segment;
 mod shape;
+mod slurm;
 mod sweep;
 mod train;
 mod transfer;
@@ -22,6 +24,7 @@ pub use event::{
     Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name,
 };
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
+pub use keep::Keep;
 pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
     Norm, Pool, Positions, Stages, StagesError, Unit, VitSpec,
@@ -30,6 +33,7 @@ pub use optimiser::{Adafactor, AdamW, Moment, Optimiser, Sgd};
 pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
+pub use slurm::SlurmSpec;
 pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};
 pub use train::{Augmentation, Convention, EvalSpec, Objective, Precision, TrainSpec, WeightDecay};
 pub use transfer::{FewShot, FineTune, LinearProbe, Resample, TransferMethod, TransferSpec};

@@ -9,12 +9,15 @@ mod json;
 mod locate;
 mod model;
 mod overrides;
+mod slurm;
 mod transfer;
 mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::TrialId;
+use crate::keep::Keep;
+use crate::slurm::SlurmSpec;
 use crate::transfer::TransferSpec;
 use crate::trial::TrialSpec;
 use variant::Variant;
@@ -36,6 +39,10 @@ pub struct SweepSpec {
     pub variant_names: Vec<String>,
     /// What every trial is evaluated on besides.
     pub transfers: Vec<TransferSpec>,
+    /// What a queue is asked for, where the sweep says so. Nothing else depends on it.
+    pub slurm: Option<SlurmSpec>,
+    /// Checkpoints that stay. Nothing else depends on it.
+    pub keep: Keep,
 }
 
 /// Why a file is no sweep, model or training.
@@ -122,6 +129,8 @@ impl SweepSpec {
             variants: BTreeMap::new(),
             variant_names: variants.iter().filter_map(|variant| variant.name.clone()).collect(),
             transfers: Vec::new(),
+            slurm: None,
+            keep: Keep::default(),
         };
         for (position, variant) in variants.iter().enumerate() {
             sweep.add(file, position, variant)?;
@@ -153,7 +162,19 @@ impl SweepSpec {
             let message = "every variant is evaluated alike: its [[transfer]] tables, and the classes that they hold out, may not differ";
             return Err(located(Problem::new("transfer", message)));
         }
-        (self.name, self.transfers) = (tables.name, transfers);
+        let slurm = tables.slurm.as_ref().map(slurm::slurm).transpose();
+        let slurm = slurm.map_err(|problem| located(problem.within("slurm")))?;
+        if position > 0 && slurm != self.slurm {
+            let message = "every variant goes to the same queue: a variant has no [slurm] table";
+            return Err(located(Problem::new("slurm", message)));
+        }
+        if position > 0 && tables.checkpoints.keep != self.keep {
+            let message =
+                "what is kept is so for all variants: a variant has no [checkpoints] table";
+            return Err(located(Problem::new("checkpoints", message)));
+        }
+        (self.name, self.transfers, self.slurm) = (tables.name, transfers, slurm);
+        self.keep = tables.checkpoints.keep;
         let known: BTreeSet<TrialId> = self.trials.iter().map(TrialSpec::id).collect();
         for trial in trials {
             let id = trial.id();
@@ -266,6 +287,40 @@ examples = 512
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_changes_no_trial_and_is_trunks_unless_said() {
+        let kept =
+            |table: &str| parse(&format!("{SWEEP}{table}")).map(|sweep| (sweep.keep, sweep.trials));
+        let (keep, trials) = kept("").unwrap();
+        assert_eq!(keep, Keep::Trunks);
+        for (word, expected) in [("none", Keep::None), ("trunks", Keep::Trunks), ("all", Keep::All)]
+        {
+            let table = format!("[checkpoints]\nkeep = \"{word}\"\n");
+            assert_eq!(kept(&table).unwrap(), (expected, trials.clone()));
+        }
+        let error = kept("[checkpoints]\nkeep = \"some\"\n").unwrap_err().to_string();
+        assert!(error.contains("some") && error.contains("trunks"), "{error}");
+    }
+
+    #[test]
+    fn a_slurm_table_changes_no_trial_and_its_errors_name_file_line_and_key() {
+        let slurm = "[slurm]\npartition = \"gpu\"\ntime = \"02:00:00\"\n";
+        let sweep = parse(&format!("{SWEEP}{slurm}")).unwrap();
+        assert_eq!(sweep.trials, parse(SWEEP).unwrap().trials);
+        assert_eq!(sweep.slurm.unwrap().time.as_deref(), Some("02:00:00"));
+        for (settings, parts) in [
+            ("gpus = 1", ["test.toml", "line 23", "unknown field `gpus`"]),
+            ("cpus = 0", ["test.toml", "line 23", "slurm.cpus: must be at least 1"]),
+            ("directives = [\"-x\", \"y\"]", ["line 23", "slurm.directives[1]", "--key=value"]),
+        ] {
+            let error = parse(&format!("{SWEEP}{slurm}{settings}")).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
+        }
+        let variants = "[[variant]]\nname = \"a\"\n[[variant]]\nname = \"b\"\nslurm.cpus = 2\n";
+        let error = parse(&format!("{SWEEP}{slurm}{variants}")).unwrap_err().to_string();
+        assert!(error.contains("variant[1].slurm"), "{error}");
     }
 
     #[test]

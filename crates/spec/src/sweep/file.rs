@@ -10,12 +10,14 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer};
 
 use crate::data::OnCorrupt;
+use crate::keep::Keep;
 use crate::optimiser::{AdamW, Optimiser};
 use crate::schedule::Cooldown;
 use crate::train::{Augmentation, Convention, Objective, Precision, WeightDecay};
 use crate::transfer::Resample;
 
 use super::model::{ModelTable, ShapeEntry};
+use super::slurm::SlurmTable;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,17 @@ pub(super) struct SweepFile {
     /// Evaluations of every trial on other tasks.
     #[serde(default)]
     pub transfer: Vec<TransferTable>,
+    #[serde(default)]
+    pub checkpoints: CheckpointsTable,
+    /// What a queue is asked for.
+    pub slurm: Option<SlurmTable>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckpointsTable {
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 #[derive(Clone, Debug, Deserialize)]
