@@ -87,9 +87,9 @@ impl Uses {
                 only.extend(ids());
             }
         }
-        let useless = store.segments_without_need().await?;
-        let is_kept = |(id, kind, _): &(SegmentId, SegmentKind, u64)| kept.has(*id, *kind);
-        uses.useless = useless.into_iter().filter(|row| !is_kept(row)).map(|(id, ..)| id).collect();
+        let unneeded = store.unneeded_segments().await?;
+        let unkept = unneeded.iter().filter(|row| !kept.has(row.segment_id, row.kind));
+        uses.useless = unkept.map(|row| row.segment_id).collect();
         let running = store.running_attempts().await?;
         uses.running = running.into_iter().map(|attempt| attempt.segment_id).collect();
         Ok(uses)

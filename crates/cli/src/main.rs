@@ -4,20 +4,25 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod calibrate;
 mod commands;
+mod costs;
 mod devices;
 mod draw;
 mod estimate;
 mod exit;
 mod figure;
+mod garbage;
 mod git;
 mod input;
 mod journal;
 mod memory;
+mod outlook;
 mod output;
 mod paths;
 mod progress;
 mod recover;
+mod selection;
 mod sharing;
 mod source;
 mod stored;
@@ -30,8 +35,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, plan, predict, profiles, query, shape, status,
-    suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query, shape,
+    status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -50,6 +55,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
     Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Fit(fit::FitArgs),
     Predict(predict::PredictArgs),
@@ -58,6 +64,7 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
@@ -75,9 +82,10 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Plan(args) => plan::plan(&args),
+        Command::Plan(args) => plan::plan(&args).await,
         Command::Sweep(args) => sweep::sweep(&args).await,
         Command::Status(args) => status::status(&args).await,
+        Command::Logs(args) => logs::logs(&args).await,
         Command::Query(args) => query::query(&args).await,
         Command::Fit(args) => fit::fit(&args).await,
         Command::Predict(args) => predict::predict(&args).await,
@@ -86,6 +94,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),
         Command::Doctor(args) => doctor::doctor(&args).await,

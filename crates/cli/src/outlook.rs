@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use scheduler::{Plan, PlannedSegment, simulate};
+use scheduler::{Plan, PlannedSegment, SegmentState, States, simulate};
 use spec::SegmentId;
 
 use crate::costs::{Basis, Costs};
@@ -30,11 +30,11 @@ pub struct Outlook {
 impl Outlook {
     /// `plan` is weighed by `costs` already.
     pub fn new(plan: &Plan, costs: &Costs, n_slots: usize, finished: &HashSet<SegmentId>) -> Self {
-        let left = left(plan, finished);
+        let states: States = finished.iter().map(|id| (*id, SegmentState::Finished)).collect();
+        let left = || plan.segments.iter().filter(|segment| !finished.contains(&segment.id));
         let training = || plan.segments.iter().filter(|segment| !segment.is_evaluation());
-        let chain = |id| plan.segment(id).map_or(0.0, |segment| segment.estimated_s);
         let separate_s: f64 =
-            plan.trials.iter().flat_map(|trial| &trial.chain).map(|id| chain(*id)).sum();
+            training().map(|segment| segment.n_trials as f64 * segment.estimated_s).sum();
         let bases = plan.segments.iter().map(|segment| costs.of(segment).basis);
         Self {
             n_slots,
@@ -42,9 +42,12 @@ impl Outlook {
             training_hours: hours(training()),
             separate_hours: separate_s / 3600.0,
             basis: bases.min().unwrap_or(Basis::Guessed),
-            n_finished: plan.segments.len() - left.segments.len(),
-            train_flops_left: left.train_flops(),
-            makespan_hours: simulate(&left, n_slots) / 3600.0,
+            n_finished: plan.segments.len() - left().count(),
+            train_flops_left: left()
+                .filter(|segment| !segment.is_evaluation())
+                .map(|segment| segment.spec.train_flops())
+                .sum(),
+            makespan_hours: simulate(plan, &states, n_slots).makespan_s / 3600.0,
         }
     }
 
@@ -57,11 +60,4 @@ impl Outlook {
 /// Device hours of segments.
 pub fn hours<'a>(segments: impl Iterator<Item = &'a PlannedSegment>) -> f64 {
     segments.map(|segment| segment.estimated_s).sum::<f64>() / 3600.0
-}
-
-/// The plan without the segments that have finished.
-fn left(plan: &Plan, finished: &HashSet<SegmentId>) -> Plan {
-    let mut left = plan.clone();
-    left.segments.retain(|segment| !finished.contains(&segment.id));
-    left
 }
