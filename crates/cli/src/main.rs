@@ -4,22 +4,27 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod calibrate;
 mod checkpoints;
 mod commands;
 mod conduct;
+mod costs;
 mod devices;
 mod draw;
 mod estimate;
 mod exit;
 mod figure;
+mod garbage;
 mod git;
 mod input;
 mod journal;
 mod memory;
+mod outlook;
 mod output;
 mod paths;
 mod progress;
 mod recover;
+mod selection;
 mod sharing;
 mod source;
 mod stored;
@@ -32,8 +37,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, plan, predict, profiles, query, shape, status,
-    suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query, shape,
+    status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -52,6 +57,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
     Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Fit(fit::FitArgs),
     Predict(predict::PredictArgs),
@@ -60,6 +66,7 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
@@ -77,9 +84,10 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Plan(args) => plan::plan(&args),
+        Command::Plan(args) => plan::plan(&args).await,
         Command::Sweep(args) => sweep::sweep(&args).await,
         Command::Status(args) => status::status(&args).await,
+        Command::Logs(args) => logs::logs(&args).await,
         Command::Query(args) => query::query(&args).await,
         Command::Fit(args) => fit::fit(&args).await,
         Command::Predict(args) => predict::predict(&args).await,
@@ -88,6 +96,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),
         Command::Doctor(args) => doctor::doctor(&args).await,

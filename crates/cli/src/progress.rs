@@ -8,16 +8,17 @@ mod events;
 mod label;
 mod pace;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use scheduler::{Plan, PlannedSegment, SegmentState, States};
+use scheduler::{
+    Budget, Charge, Consequence, Plan, PlannedSegment, Schedule, SegmentState, States,
+};
 use serde_json::json;
 use spec::{Failure, SegmentId, TrainerEvent};
 
-pub use budget::{Limits, Spending};
-use display::{Lines, Terminal};
+use display::Terminal;
 use events::{Events, Of};
 pub use label::{label, workload_label};
 use pace::Pace;
@@ -25,7 +26,7 @@ use pace::Pace;
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// To people: bars on a terminal, plain lines elsewhere.
+    /// To people: bars on a terminal, a plain line now and then elsewhere.
     People,
     /// To programs: events on standard output, and nothing on standard error.
     Programs,
@@ -33,22 +34,22 @@ pub enum Show {
     Quiet,
 }
 
-pub struct Progress {
+pub struct Progress<'a> {
     sweep: String,
+    plan: &'a Plan,
     display: Display,
     started: Instant,
-    refreshed: Option<Instant>,
+    refreshed: Instant,
     running: HashMap<SegmentId, Running>,
     pace: Pace,
-    n_segments: usize,
     n_finished: usize,
-    limits: Limits,
-    spent: Spending,
+    budget: Budget,
+    spent: Charge,
 }
 
 enum Display {
     Terminal(Terminal),
-    Lines(Lines),
+    Lines,
     Events(Events),
     Quiet,
 }
@@ -65,65 +66,67 @@ struct Running {
     done_s: f64,
 }
 
-/// Between two changes of the bar: nobody reads faster.
-const REFRESH_EVERY: Duration = Duration::from_millis(100);
-
-impl Progress {
+impl<'a> Progress<'a> {
     /// `slots` are the names of the engine's slots.
-    pub fn new(sweep: &str, plan: &Plan, states: &States, slots: &[String], show: Show) -> Self {
+    pub fn new(sweep: &str, plan: &'a Plan, states: &States, slots: &[String], show: Show) -> Self {
         let is_finished = |segment: &&PlannedSegment| {
             matches!(states.get(&segment.id), Some(SegmentState::Finished))
         };
         let finished = plan.segments.iter().filter(is_finished);
         let n_finished = finished.clone().count();
-        let done_s = finished.map(PlannedSegment::estimated_s).sum();
-        let total_s = plan.segments.iter().map(PlannedSegment::estimated_s).sum();
+        let done_s = finished.map(|segment| segment.estimated_s).sum();
+        let total_s = plan.segments.iter().map(|segment| segment.estimated_s).sum();
         let display = match show {
             Show::People if std::io::stderr().is_terminal() => {
                 Display::Terminal(Terminal::new(slots))
             }
-            Show::People => Display::Lines(Lines::new()),
-            Show::Programs => Display::Events(Events::new()),
+            Show::People => Display::Lines,
+            Show::Programs => Display::Events(Events),
             Show::Quiet => Display::Quiet,
         };
         Self {
             sweep: sweep.to_owned(),
+            plan,
             display,
             started: Instant::now(),
-            refreshed: None,
+            refreshed: Instant::now(),
             running: HashMap::new(),
             pace: Pace::new(total_s, done_s, slots.len()),
-            n_segments: plan.segments.len(),
             n_finished,
-            limits: Limits::default(),
-            spent: Spending::default(),
+            budget: Budget::default(),
+            spent: Charge::default(),
         }
     }
 
-    pub fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
+    /// What the sweep may spend, to be shown beside what it has.
+    pub fn limit(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 
-    pub fn spend(&mut self, spent: Spending) {
-        self.spent = spent;
+    /// Shows how far it is, now and then.
+    pub fn look(&mut self, schedule: &Schedule<'_>, now: f64) {
+        if self.display.refreshes_every().is_some_and(|wait| self.refreshed.elapsed() >= wait) {
+            self.spent = schedule.spent(now);
+            self.refreshed = Instant::now();
+            self.refresh();
+        }
     }
 
     pub fn begin(&mut self, segment: &PlannedSegment, attempt: u32, slot: usize) {
         let of = Of { segment_id: segment.id, attempt, slot };
         if let Display::Events(events) = &self.display {
-            events.launched(of, &segment.spec, segment.estimated_s());
+            events.launched(of, &segment.spec, segment.estimated_s);
         }
         let running = Running {
             of,
             label: label(&segment.spec),
             start: segment.spec.start,
             steps: segment.spec.steps(),
-            seconds: segment.estimated_s(),
+            seconds: segment.estimated_s,
             done_s: 0.0,
         };
         self.say_of_slot(&running, "starting");
         self.running.insert(segment.id, running);
-        self.refresh(false);
     }
 
     pub fn hear(&mut self, id: SegmentId, event: &TrainerEvent) {
@@ -147,7 +150,7 @@ impl Progress {
                 self.leave(id, true);
             }
             TrainerEvent::Failed { reason, failure } => {
-                self.complain(id, &format!("failed: {reason}"));
+                self.complain(id, &format!("failed: {reason}{}", then(*failure)));
                 self.leave(id, *failure == Failure::Other);
             }
             TrainerEvent::Interrupted { step, .. } => {
@@ -159,56 +162,72 @@ impl Progress {
             }
             TrainerEvent::Evaluated { .. } | TrainerEvent::Checkpointed { .. } => {}
         }
-        self.refresh(false);
     }
 
-    pub fn lose(&mut self, id: SegmentId, how: &str) {
+    /// What followed from an event.
+    pub fn conclude(&mut self, consequence: &Consequence) {
+        match consequence {
+            Consequence::Lost { segment_id, how, after, .. } => {
+                self.lose(*segment_id, how, after);
+            }
+            Consequence::GivenUp { segments, reason } => self.give_up(segments, reason),
+            Consequence::Reopened { segment_id } => self.reopen(*segment_id),
+        }
+    }
+
+    fn lose(&mut self, id: SegmentId, how: &str, after: &SegmentState) {
         if let (Display::Events(events), Some(running)) = (&self.display, self.running.get(&id)) {
             events.lost(running.of, how);
         }
-        self.complain(id, &format!("lost its trainer, which ended {how}"));
-        self.leave(id, false);
+        let then = if after.has_ended() { "it is given up" } else { "it is tried again" };
+        self.complain(id, &format!("lost its trainer, which ended {how}; {then}"));
+        self.leave(id, after.has_ended());
     }
 
-    /// Segments that are not tried any more.
-    pub fn give_up(&mut self, segments: &[&PlannedSegment], reason: &str) {
-        let ids: Vec<_> = segments.iter().map(|segment| segment.id).collect();
+    fn give_up(&mut self, ids: &[SegmentId], reason: &str) {
         if let Display::Events(events) = &self.display {
-            events.gave_up(&ids, reason);
+            events.gave_up(ids, reason);
         }
-        segments.iter().for_each(|segment| self.pace.end(segment.estimated_s()));
-        match segments {
-            [] => {}
-            [segment] => self.say(&format!("{} given up: {reason}", label(&segment.spec))),
-            [first, ..] => self.say(&format!(
-                "{} segments given up, {} among them: {reason}",
-                segments.len(),
-                label(&first.spec)
-            )),
+        let segments = self.planned(ids);
+        segments.iter().for_each(|segment| self.pace.end(segment.estimated_s));
+        if let Some(first) = segments.first() {
+            let (label, n) = (label(&first.spec), segments.len());
+            self.say(&format!("{n} segments given up, such as {label}: {reason}"));
         }
     }
 
-    /// A finished segment that is executed again.
-    pub fn reopen(&mut self, segment: &PlannedSegment, reason: &str) {
+    fn reopen(&mut self, id: SegmentId) {
+        if let Display::Events(events) = &self.display {
+            events.reopened(id);
+        }
         self.n_finished = self.n_finished.saturating_sub(1);
-        self.pace.reopen(segment.estimated_s());
-        self.say(&format!("{} is trained again: {reason}", label(&segment.spec)));
+        for segment in self.planned(&[id]) {
+            self.pace.reopen(segment.estimated_s);
+            let label = label(&segment.spec);
+            self.say(&format!("{label} is trained again: its checkpoint is gone or damaged"));
+        }
+    }
+
+    fn planned(&self, ids: &[SegmentId]) -> Vec<&'a PlannedSegment> {
+        let ids: HashSet<_> = ids.iter().collect();
+        self.plan.segments.iter().filter(|segment| ids.contains(&segment.id)).collect()
     }
 
     /// Something about the sweep, for the person at the terminal.
     pub fn say(&self, text: &str) {
         match &self.display {
             Display::Terminal(terminal) => terminal.say(text),
-            Display::Lines(_) | Display::Quiet => say(text),
+            Display::Lines | Display::Quiet => say(text),
             Display::Events(_) => {}
         }
     }
 
-    /// Clears the display.
+    /// Clears the display; to programs a last word.
     pub fn finish(&mut self) {
-        self.refresh(true);
-        if let Display::Terminal(terminal) = &self.display {
-            terminal.clear();
+        match &self.display {
+            Display::Terminal(terminal) => terminal.clear(),
+            Display::Events(_) => self.refresh(),
+            Display::Lines | Display::Quiet => {}
         }
     }
 
@@ -229,41 +248,29 @@ impl Progress {
         }
     }
 
-    fn refresh(&mut self, at_last: bool) {
-        let is_fresh = self.refreshed.is_some_and(|last| last.elapsed() < REFRESH_EVERY);
-        if is_fresh && !at_last {
-            return;
-        }
-        self.refreshed = Some(Instant::now());
+    fn refresh(&self) {
         let (share, left_s) = (self.pace.share(), self.pace.left_s(self.elapsed_s()));
-        let text = self.text(left_s);
-        let (n_segments, n_finished, spent) = (self.n_segments, self.n_finished, self.spent);
-        match &mut self.display {
-            Display::Terminal(terminal) => terminal.show(share, text),
-            Display::Lines(lines) => lines.show(share, &text),
-            Display::Events(events) => {
-                let fields = || {
-                    json!({
-                        "sweep": self.sweep,
-                        "n_segments": n_segments,
-                        "n_finished": n_finished,
-                        "share": share,
-                        "left_s": left_s,
-                        "spent_flops": spent.flops,
-                        "spent_device_s": spent.device_s,
-                    })
-                };
-                events.sweep(fields, at_last);
-            }
+        match &self.display {
+            Display::Terminal(terminal) => terminal.show(share, self.text(left_s)),
+            Display::Lines => say(&format!("{:3.0}%  {}", share * 100.0, self.text(left_s))),
+            Display::Events(events) => events.sweep(json!({
+                "sweep": self.sweep,
+                "n_segments": self.plan.segments.len(),
+                "n_finished": self.n_finished,
+                "share": share,
+                "left_s": left_s,
+                "spent_flops": self.spent.flops,
+                "spent_device_s": self.spent.device_s,
+            })),
             Display::Quiet => {}
         }
     }
 
     fn text(&self, left_s: f64) -> String {
-        let budget = budget::line(&self.limits, &self.spent);
+        let budget = budget::line(&self.budget, &self.spent);
         let budget = budget.map_or_else(String::new, |line| format!(", {line}"));
         let left = report::duration(left_s);
-        format!("{}/{} segments, {left} left{budget}", self.n_finished, self.n_segments)
+        format!("{}/{} segments, {left} left{budget}", self.n_finished, self.plan.segments.len())
     }
 
     fn elapsed_s(&self) -> f64 {
@@ -287,6 +294,28 @@ impl Progress {
             Some(running) => self.say(&format!("{} {text}", running.label)),
             None => self.say(&format!("{id} {text}")),
         }
+    }
+}
+
+impl Display {
+    /// Between two words about the whole sweep; None where there are none.
+    const fn refreshes_every(&self) -> Option<Duration> {
+        match self {
+            Self::Terminal(_) => Some(Duration::from_millis(100)),
+            Self::Events(_) => Some(Duration::from_secs(1)),
+            Self::Lines => Some(Duration::from_secs(15)),
+            Self::Quiet => None,
+        }
+    }
+}
+
+/// What follows from a failure.
+const fn then(failure: Failure) -> &'static str {
+    match failure {
+        Failure::OutOfMemory => "; tried again with a smaller micro-batch, if there is one",
+        Failure::DiskFull => "; the sweep stops until there is room",
+        Failure::ParentCheckpoint => "; what it starts from is trained again",
+        Failure::Replaced | Failure::Other => "",
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::convert::unsigned;
 use crate::error::Result;
+use crate::result::TrialState;
 use crate::segment::read_kind;
 use crate::{Store, UnixSeconds};
 
@@ -42,6 +43,19 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         ids.iter().map(|id| Ok(id.parse()?)).collect()
+    }
+
+    /// Where a trial stands in each sweep that has it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn trial_states(&self, trial: TrialId) -> Result<Vec<TrialState>> {
+        let words: Vec<String> =
+            sqlx::query_scalar("select state from trial_result where trial_id = ?1")
+                .bind(trial.to_string())
+                .fetch_all(&self.pool)
+                .await?;
+        words.iter().map(|word| TrialState::read(word)).collect()
     }
 
     /// All attempts at a trial's segments in whatever sweeps it is: along the chain, then its evaluations
@@ -103,6 +117,8 @@ mod tests {
         assert_eq!(attempts.iter().map(told).collect::<Vec<_>>(), expected);
         assert_eq!(attempts[0].reason.as_deref(), Some("replaced by a newer attempt"));
         assert_eq!((attempts[2].kind, attempts[2].start_step), (SegmentKind::Cooldown, 80));
+        let states = test.store.trial_states(plan.trials[0].spec.id()).await.unwrap();
+        assert_eq!(states, [TrialState::Finished; 2]);
     }
 
     #[tokio::test]

@@ -238,7 +238,7 @@ impl TrialState {
         }
     }
 
-    fn read(word: &str) -> Result<Self> {
+    pub(crate) fn read(word: &str) -> Result<Self> {
         [Self::Pending, Self::Running, Self::Finished, Self::Diverged, Self::Failed]
             .into_iter()
             .find(|state| state.word() == word)

@@ -1,25 +1,13 @@
 //! What a sweep has spent of what it may spend.
 
-/// What a sweep may spend in all; None where there is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
-    pub flops: Option<f64>,
-    pub device_s: Option<f64>,
-}
+use scheduler::{Budget, Charge};
 
-/// What it has spent, retries and lost attempts included.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spending {
-    pub flops: f64,
-    pub device_s: f64,
-}
-
-/// `spent 3.1e15 of 1.0e16 FLOPs, 0.40 of 2.00 device-hours`; None where there are no limits.
-pub fn line(limits: &Limits, spent: &Spending) -> Option<String> {
-    let flops = limits.flops.map(|limit| {
+/// `spent 3.1e15 of 1.0e16 FLOPs, 0.40 of 2.00 device-hours`; None where there is no budget.
+pub fn line(budget: &Budget, spent: &Charge) -> Option<String> {
+    let flops = budget.flops.map(|limit| {
         format!("{} of {} FLOPs", report::scientific(spent.flops), report::scientific(limit))
     });
-    let hours = limits.device_s.map(|limit| {
+    let hours = budget.device_s.map(|limit| {
         format!("{:.2} of {:.2} device-hours", spent.device_s / 3600.0, limit / 3600.0)
     });
     let parts: Vec<_> = flops.into_iter().chain(hours).collect();
@@ -32,12 +20,12 @@ mod tests {
 
     #[test]
     fn limits_that_are_given_are_shown() {
-        let spent = Spending { flops: 3.1e15, device_s: 1440.0 };
-        let both = Limits { flops: Some(1e16), device_s: Some(7200.0) };
+        let spent = Charge { flops: 3.1e15, device_s: 1440.0 };
+        let both = Budget { flops: Some(1e16), device_s: Some(7200.0) };
         let expected = "spent 3.1e15 of 1.0e16 FLOPs, 0.40 of 2.00 device-hours";
         assert_eq!(line(&both, &spent).as_deref(), Some(expected));
-        let hours = Limits { flops: None, ..both };
+        let hours = Budget { flops: None, ..both };
         assert_eq!(line(&hours, &spent).as_deref(), Some("spent 0.40 of 2.00 device-hours"));
-        assert_eq!(line(&Limits::default(), &spent), None);
+        assert_eq!(line(&Budget::default(), &spent), None);
     }
 }

@@ -1,14 +1,9 @@
-//! Progress for people, on standard error: a line per slot and a bar on a terminal, a plain line now
-//! and then elsewhere.
-
-use std::time::{Duration, Instant};
+//! Progress on a terminal: a line per slot, and a bar.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::say;
 
-/// Between two plain lines.
-const LINE_EVERY: Duration = Duration::from_secs(15);
 /// More lines than this leave no room on a terminal.
 const MAX_SLOT_LINES: usize = 16;
 
@@ -58,22 +53,4 @@ impl Terminal {
 
 fn template(text: &str) -> ProgressStyle {
     ProgressStyle::with_template(text).expect("the templates here are constants, and valid")
-}
-
-/// When the next plain line is due.
-pub struct Lines {
-    last: Instant,
-}
-
-impl Lines {
-    pub fn new() -> Self {
-        Self { last: Instant::now() }
-    }
-
-    pub fn show(&mut self, share: f64, text: &str) {
-        if self.last.elapsed() >= LINE_EVERY {
-            self.last = Instant::now();
-            say(&format!("{:3.0}%  {text}", share * 100.0));
-        }
-    }
 }

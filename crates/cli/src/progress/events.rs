@@ -1,15 +1,11 @@
 //! Progress for programs: a JSON object per line on standard output, described in docs/operations.md.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use spec::{SegmentId, SegmentSpec, TrainerEvent};
 
 use crate::journal::now;
-
-/// Between two lines about the whole sweep.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Which execution an event is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +15,9 @@ pub struct Of {
     pub slot: usize,
 }
 
-pub struct Events {
-    last: Option<Instant>,
-}
+pub struct Events;
 
 impl Events {
-    pub const fn new() -> Self {
-        Self { last: None }
-    }
-
     pub fn launched(&self, of: Of, spec: &SegmentSpec, expected_s: f64) {
         let segment = json!({
             "kind": spec.kind,
@@ -58,12 +48,12 @@ impl Events {
         write("gave-up", None, json!({ "segment_ids": segments, "reason": reason }));
     }
 
-    /// Once a second, and `at_last`.
-    pub fn sweep(&mut self, fields: impl FnOnce() -> Value, at_last: bool) {
-        if at_last || self.last.is_none_or(|last| last.elapsed() >= SWEEP_EVERY) {
-            self.last = Some(Instant::now());
-            write("sweep", None, fields());
-        }
+    pub fn reopened(&self, segment_id: SegmentId) {
+        write("reopened", None, json!({ "segment_id": segment_id }));
+    }
+
+    pub fn sweep(&self, fields: Value) {
+        write("sweep", None, fields);
     }
 }
 
