@@ -24,6 +24,16 @@ pub struct NamedSlot {
     pub device_name: String,
 }
 
+impl NamedSlot {
+    /// What the slot is called beside others: `cpu 0`, `gpu 1`.
+    pub fn name(&self, index: usize) -> String {
+        match &self.slot.visible_gpu {
+            Some(gpu) => format!("gpu {gpu}"),
+            None => format!("{} {index}", self.slot.device),
+        }
+    }
+}
+
 /// Far above any machine's cores.
 const MAX_CPU_SLOTS: u32 = 1024;
 

@@ -4,38 +4,47 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod calibrate;
+mod checkpoints;
 mod commands;
+mod conduct;
+mod costs;
 mod devices;
 mod draw;
 mod estimate;
 mod exit;
 mod figure;
+mod garbage;
 mod git;
 mod input;
 mod journal;
 mod memory;
+mod outlook;
 mod output;
 mod paths;
 mod progress;
 mod recover;
+mod selection;
+mod sharing;
 mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod when;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, plan, predict, profiles, query, shape, status,
-    suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query, shape,
+    status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
 ///
 /// Exit codes: 0 all done, 1 unexpected error, 2 usage or bad input, 10 some trials failed,
-/// 11 too few points to fit, 130 interrupted.
+/// 11 too few points to fit, 12 budget reached, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "isoflop", version, propagate_version = true, help_expected = true)]
 struct Cli {
@@ -48,6 +57,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
     Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Fit(fit::FitArgs),
     Predict(predict::PredictArgs),
@@ -56,6 +66,7 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
@@ -73,9 +84,10 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Plan(args) => plan::plan(&args),
+        Command::Plan(args) => plan::plan(&args).await,
         Command::Sweep(args) => sweep::sweep(&args).await,
         Command::Status(args) => status::status(&args).await,
+        Command::Logs(args) => logs::logs(&args).await,
         Command::Query(args) => query::query(&args).await,
         Command::Fit(args) => fit::fit(&args).await,
         Command::Predict(args) => predict::predict(&args).await,
@@ -84,6 +96,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),
         Command::Doctor(args) => doctor::doctor(&args).await,

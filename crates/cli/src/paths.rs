@@ -27,12 +27,44 @@ impl Workplace {
         self.folder.join("logs")
     }
 
+    /// The folder of every segment's checkpoints.
+    pub fn all_checkpoints(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+
     pub fn checkpoints(&self, segment: spec::SegmentId) -> PathBuf {
-        self.folder.join("checkpoints").join(segment.to_string())
+        self.all_checkpoints().join(segment.to_string())
+    }
+
+    /// The folder of every segment's attempts.
+    pub fn all_attempts(&self) -> PathBuf {
+        self.folder.join("attempts")
     }
 
     pub fn attempt(&self, segment: spec::SegmentId, attempt: u32) -> PathBuf {
-        self.folder.join("attempts").join(segment.to_string()).join(attempt.to_string())
+        self.all_attempts().join(segment.to_string()).join(attempt.to_string())
+    }
+
+    /// What trainers of an attempt logged.
+    pub fn log(&self, segment: spec::SegmentId, attempt: u32) -> PathBuf {
+        self.attempt(segment, attempt).join("log.txt")
+    }
+
+    /// Another store in this folder, which then has its checkpoints among ours: every store that was
+    /// ever written to has a lock file beside it.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn other_store(&self) -> std::io::Result<Option<PathBuf>> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            let lock = entry?.path();
+            let store = lock.with_extension("");
+            let is_lock = lock.extension().is_some_and(|extension| extension == "lock");
+            if is_lock && store.exists() && store.file_name() != self.db.file_name() {
+                return Ok(Some(store));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,96 +1,145 @@
 //! How far a sweep is: a line per slot and a bar with the time left on a terminal, a plain line now
-//! and then elsewhere. On standard error; computes nothing that is stored.
+//! and then elsewhere, or events for programs. What an event takes does not depend on the size of the
+//! sweep. Computes nothing that is stored.
 
-use std::collections::HashMap;
+mod budget;
+mod display;
+mod events;
+mod label;
+mod pace;
+
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use scheduler::{Plan, PlannedSegment, SegmentState, States};
-use spec::{SegmentId, SegmentKind, SegmentSpec, TrainerEvent, TransferMethod};
+use scheduler::{
+    Budget, Charge, Consequence, Plan, PlannedSegment, Schedule, SegmentState, States,
+};
+use serde_json::json;
+use spec::{Failure, SegmentId, TrainerEvent};
 
-pub struct Progress<'a> {
-    plan: &'a Plan,
-    weights: HashMap<SegmentId, Weight>,
-    running: HashMap<SegmentId, Running>,
-    display: Display,
-    started: Instant,
-    /// Estimated seconds of work that were done before this program began.
-    done_before_s: f64,
-    done_s: f64,
-    total_s: f64,
-    n_finished: usize,
-}
+use display::Terminal;
+use events::{Events, Of};
+pub use label::{label, workload_label};
+use pace::Pace;
 
-struct Weight {
-    seconds: f64,
-    start: u64,
-    steps: u64,
-    label: String,
-}
-
-struct Running {
-    slot: usize,
-    /// Share of the segment that is done.
-    share: f64,
-}
-
-enum Display {
-    Terminal { bar: ProgressBar, slots: Vec<ProgressBar> },
-    Lines { last: Instant },
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// To people: bars on a terminal, a plain line now and then elsewhere.
+    People,
+    /// To programs: events on standard output, and nothing on standard error.
+    Programs,
+    /// Complaints alone.
     Quiet,
 }
 
-/// Between two plain lines.
-const LINE_EVERY: Duration = Duration::from_secs(15);
+pub struct Progress<'a> {
+    sweep: String,
+    plan: &'a Plan,
+    display: Display,
+    started: Instant,
+    refreshed: Instant,
+    running: HashMap<SegmentId, Running>,
+    pace: Pace,
+    n_finished: usize,
+    budget: Budget,
+    spent: Charge,
+}
+
+enum Display {
+    Terminal(Terminal),
+    Lines,
+    Events(Events),
+    Quiet,
+}
+
+/// A segment that is being executed.
+struct Running {
+    of: Of,
+    label: String,
+    start: u64,
+    steps: u64,
+    /// Estimated seconds of all of it.
+    seconds: f64,
+    /// Of these, what is done.
+    done_s: f64,
+}
 
 impl<'a> Progress<'a> {
-    pub fn new(plan: &'a Plan, states: &States, n_slots: usize, quiet: bool) -> Self {
-        let weights: HashMap<_, _> =
-            plan.segments.iter().map(|segment| (segment.id, weight(segment))).collect();
-        let is_done = |segment: &&PlannedSegment| {
+    /// `slots` are the names of the engine's slots.
+    pub fn new(sweep: &str, plan: &'a Plan, states: &States, slots: &[String], show: Show) -> Self {
+        let is_finished = |segment: &&PlannedSegment| {
             matches!(states.get(&segment.id), Some(SegmentState::Finished))
         };
-        let done = plan.segments.iter().filter(is_done);
-        let done_before_s = done.clone().map(|segment| segment.estimated_s()).sum();
-        let n_finished = done.count();
-        let total_s = plan.segments.iter().map(PlannedSegment::estimated_s).sum();
-        let display = match (quiet, std::io::stderr().is_terminal()) {
-            (true, _) => Display::Quiet,
-            (false, true) => Display::terminal(n_slots),
-            (false, false) => Display::Lines { last: Instant::now() },
+        let finished = plan.segments.iter().filter(is_finished);
+        let n_finished = finished.clone().count();
+        let done_s = finished.map(|segment| segment.estimated_s).sum();
+        let total_s = plan.segments.iter().map(|segment| segment.estimated_s).sum();
+        let display = match show {
+            Show::People if std::io::stderr().is_terminal() => {
+                Display::Terminal(Terminal::new(slots))
+            }
+            Show::People => Display::Lines,
+            Show::Programs => Display::Events(Events),
+            Show::Quiet => Display::Quiet,
         };
-        let started = Instant::now();
-        let running = HashMap::new();
         Self {
+            sweep: sweep.to_owned(),
             plan,
-            weights,
-            running,
             display,
-            started,
-            done_before_s,
-            done_s: done_before_s,
-            total_s,
+            started: Instant::now(),
+            refreshed: Instant::now(),
+            running: HashMap::new(),
+            pace: Pace::new(total_s, done_s, slots.len()),
             n_finished,
+            budget: Budget::default(),
+            spent: Charge::default(),
         }
     }
 
-    pub fn begin(&mut self, segment: &PlannedSegment, slot: usize) {
-        self.running.insert(segment.id, Running { slot, share: 0.0 });
-        self.say_of_slot(segment.id, "starting");
+    /// What the sweep may spend, to be shown beside what it has.
+    pub fn limit(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
+    /// Shows how far it is, now and then.
+    pub fn look(&mut self, schedule: &Schedule<'_>, now: f64) {
+        if self.display.refreshes_every().is_some_and(|wait| self.refreshed.elapsed() >= wait) {
+            self.spent = schedule.spent(now);
+            self.refreshed = Instant::now();
+            self.refresh();
+        }
+    }
+
+    pub fn begin(&mut self, segment: &PlannedSegment, attempt: u32, slot: usize) {
+        let of = Of { segment_id: segment.id, attempt, slot };
+        if let Display::Events(events) = &self.display {
+            events.launched(of, &segment.spec, segment.estimated_s);
+        }
+        let running = Running {
+            of,
+            label: label(&segment.spec),
+            start: segment.spec.start,
+            steps: segment.spec.steps(),
+            seconds: segment.estimated_s,
+            done_s: 0.0,
+        };
+        self.say_of_slot(&running, "starting");
+        self.running.insert(segment.id, running);
     }
 
     pub fn hear(&mut self, id: SegmentId, event: &TrainerEvent) {
-        let (start, steps) =
-            self.weights.get(&id).map_or((0, 1), |weight| (weight.start, weight.steps));
+        if let (Display::Events(events), Some(running)) = (&self.display, self.running.get(&id)) {
+            events.said(running.of, event);
+        }
         match event {
+            TrainerEvent::Started { step } => self.reach(id, *step),
             TrainerEvent::Progress { step, train_loss, examples_per_s, .. } => {
-                if let Some(running) = self.running.get_mut(&id) {
-                    running.share = (step.saturating_sub(start)) as f64 / steps as f64;
-                }
+                self.reach(id, *step);
                 let text =
-                    format!("step {step}  loss {train_loss:.4}  {examples_per_s:.0} examples/s");
-                self.say_of_slot(id, &text);
+                    || format!("step {step}  loss {train_loss:.4}  {examples_per_s:.0} examples/s");
+                self.say_of(id, text);
             }
             TrainerEvent::Finished { .. } => {
                 self.n_finished += 1;
@@ -100,149 +149,174 @@ impl<'a> Progress<'a> {
                 self.complain(id, &format!("diverged at step {step}; kept as a result"));
                 self.leave(id, true);
             }
-            TrainerEvent::Failed { reason, .. } => {
-                self.complain(id, &format!("failed: {reason}"));
-                self.leave(id, true);
+            TrainerEvent::Failed { reason, failure } => {
+                self.complain(id, &format!("failed: {reason}{}", then(*failure)));
+                self.leave(id, *failure == Failure::Other);
             }
             TrainerEvent::Interrupted { step, .. } => {
-                self.say_of_slot(id, &format!("stopped at step {step}, checkpoint written"));
+                self.say_of(id, || format!("stopped at step {step}, checkpoint written"));
                 self.leave(id, false);
             }
-            TrainerEvent::Started { .. }
-            | TrainerEvent::Evaluated { .. }
-            | TrainerEvent::Checkpointed { .. }
-            | TrainerEvent::Paused { .. } => {}
+            TrainerEvent::Paused { step, .. } => {
+                self.say_of(id, || format!("paused at step {step}, checkpoint written"));
+            }
+            TrainerEvent::Evaluated { .. } | TrainerEvent::Checkpointed { .. } => {}
         }
-        self.refresh();
     }
 
-    pub fn lose(&mut self, id: SegmentId, how: &str) {
-        self.complain(id, &format!("lost its trainer, which ended {how}"));
-        self.leave(id, false);
+    /// What followed from an event.
+    pub fn conclude(&mut self, consequence: &Consequence) {
+        match consequence {
+            Consequence::Lost { segment_id, how, after, .. } => {
+                self.lose(*segment_id, how, after);
+            }
+            Consequence::GivenUp { segments, reason } => self.give_up(segments, reason),
+            Consequence::Reopened { segment_id } => self.reopen(*segment_id),
+        }
     }
 
-    /// Clears the display.
+    fn lose(&mut self, id: SegmentId, how: &str, after: &SegmentState) {
+        if let (Display::Events(events), Some(running)) = (&self.display, self.running.get(&id)) {
+            events.lost(running.of, how);
+        }
+        let then = if after.has_ended() { "it is given up" } else { "it is tried again" };
+        self.complain(id, &format!("lost its trainer, which ended {how}; {then}"));
+        self.leave(id, after.has_ended());
+    }
+
+    fn give_up(&mut self, ids: &[SegmentId], reason: &str) {
+        if let Display::Events(events) = &self.display {
+            events.gave_up(ids, reason);
+        }
+        let segments = self.planned(ids);
+        segments.iter().for_each(|segment| self.pace.end(segment.estimated_s));
+        if let Some(first) = segments.first() {
+            let (label, n) = (label(&first.spec), segments.len());
+            self.say(&format!("{n} segments given up, such as {label}: {reason}"));
+        }
+    }
+
+    fn reopen(&mut self, id: SegmentId) {
+        if let Display::Events(events) = &self.display {
+            events.reopened(id);
+        }
+        self.n_finished = self.n_finished.saturating_sub(1);
+        for segment in self.planned(&[id]) {
+            self.pace.reopen(segment.estimated_s);
+            let label = label(&segment.spec);
+            self.say(&format!("{label} is trained again: its checkpoint is gone or damaged"));
+        }
+    }
+
+    fn planned(&self, ids: &[SegmentId]) -> Vec<&'a PlannedSegment> {
+        let ids: HashSet<_> = ids.iter().collect();
+        self.plan.segments.iter().filter(|segment| ids.contains(&segment.id)).collect()
+    }
+
+    /// Something about the sweep, for the person at the terminal.
+    pub fn say(&self, text: &str) {
+        match &self.display {
+            Display::Terminal(terminal) => terminal.say(text),
+            Display::Lines | Display::Quiet => say(text),
+            Display::Events(_) => {}
+        }
+    }
+
+    /// Clears the display; to programs a last word.
     pub fn finish(&mut self) {
-        if let Display::Terminal { bar, slots } = &self.display {
-            slots.iter().for_each(ProgressBar::finish_and_clear);
-            bar.finish_and_clear();
+        match &self.display {
+            Display::Terminal(terminal) => terminal.clear(),
+            Display::Events(_) => self.refresh(),
+            Display::Lines | Display::Quiet => {}
         }
+    }
+
+    fn reach(&mut self, id: SegmentId, step: u64) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let share = step.saturating_sub(running.start) as f64 / running.steps as f64;
+        let done_s = share.min(1.0) * running.seconds;
+        self.pace.advance(done_s - running.done_s);
+        running.done_s = done_s;
     }
 
     /// `is_over`: nothing of the segment is left to be done.
     fn leave(&mut self, id: SegmentId, is_over: bool) {
-        self.running.remove(&id);
+        let Some(running) = self.running.remove(&id) else { return };
+        self.pace.advance(-running.done_s);
         if is_over {
-            self.done_s += self.weights.get(&id).map_or(0.0, |weight| weight.seconds);
+            self.pace.end(running.seconds);
         }
     }
 
-    /// Estimated seconds of work done, running segments by their share.
-    fn done_now_s(&self) -> f64 {
-        let running = self
-            .running
-            .iter()
-            .filter_map(|(id, running)| Some(running.share * self.weights.get(id)?.seconds));
-        self.done_s + running.sum::<f64>()
-    }
-
-    /// Seconds left, from the pace so far; None before there is one.
-    fn eta_s(&self) -> Option<f64> {
-        let done = self.done_now_s();
-        let pace = (done - self.done_before_s) / self.started.elapsed().as_secs_f64();
-        (pace > 0.0).then(|| ((self.total_s - done) / pace).max(0.0))
-    }
-
-    fn refresh(&mut self) {
-        let eta = self.eta_s().map_or("time left: soon known".to_owned(), |eta| {
-            format!("{} left", report::duration(eta))
-        });
-        let share = self.done_now_s() / self.total_s.max(f64::MIN_POSITIVE);
-        let counts = format!("{}/{} segments", self.n_finished, self.plan.segments.len());
-        match &mut self.display {
-            Display::Terminal { bar, .. } => {
-                bar.set_position((share * 1000.0) as u64);
-                bar.set_message(format!("{counts}, {eta}"));
-            }
-            Display::Lines { last } if last.elapsed() >= LINE_EVERY => {
-                *last = Instant::now();
-                say(&format!("{:3.0}%  {counts}, {eta}", share * 100.0));
-            }
-            Display::Lines { .. } | Display::Quiet => {}
+    fn refresh(&self) {
+        let (share, left_s) = (self.pace.share(), self.pace.left_s(self.elapsed_s()));
+        match &self.display {
+            Display::Terminal(terminal) => terminal.show(share, self.text(left_s)),
+            Display::Lines => say(&format!("{:3.0}%  {}", share * 100.0, self.text(left_s))),
+            Display::Events(events) => events.sweep(json!({
+                "sweep": self.sweep,
+                "n_segments": self.plan.segments.len(),
+                "n_finished": self.n_finished,
+                "share": share,
+                "left_s": left_s,
+                "spent_flops": self.spent.flops,
+                "spent_device_s": self.spent.device_s,
+            })),
+            Display::Quiet => {}
         }
     }
 
-    fn say_of_slot(&self, id: SegmentId, text: &str) {
-        let (Some(running), Some(weight)) = (self.running.get(&id), self.weights.get(&id)) else {
-            return;
-        };
-        if let Display::Terminal { slots, .. } = &self.display
-            && let Some(line) = slots.get(running.slot)
-        {
-            line.set_message(format!("{}  {text}", weight.label));
+    fn text(&self, left_s: f64) -> String {
+        let budget = budget::line(&self.budget, &self.spent);
+        let budget = budget.map_or_else(String::new, |line| format!(", {line}"));
+        let left = report::duration(left_s);
+        format!("{}/{} segments, {left} left{budget}", self.n_finished, self.plan.segments.len())
+    }
+
+    fn elapsed_s(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    fn say_of(&self, id: SegmentId, text: impl Fn() -> String) {
+        if let Some(running) = self.running.get(&id) {
+            self.say_of_slot(running, &text());
+        }
+    }
+
+    fn say_of_slot(&self, running: &Running, text: &str) {
+        if let Display::Terminal(terminal) = &self.display {
+            terminal.say_of_slot(running.of.slot, format!("{}  {text}", running.label));
         }
     }
 
     fn complain(&self, id: SegmentId, text: &str) {
-        let label =
-            self.weights.get(&id).map_or_else(|| id.to_string(), |weight| weight.label.clone());
-        let text = format!("{label} {text}");
-        match &self.display {
-            Display::Terminal { bar, .. } => bar.suspend(|| say(&text)),
-            Display::Lines { .. } | Display::Quiet => say(&text),
+        match self.running.get(&id) {
+            Some(running) => self.say(&format!("{} {text}", running.label)),
+            None => self.say(&format!("{id} {text}")),
         }
     }
 }
 
 impl Display {
-    fn terminal(n_slots: usize) -> Self {
-        let all = MultiProgress::new();
-        let line = |slot| {
-            let bar = all.add(ProgressBar::no_length());
-            bar.set_style(template("{prefix:>8.dim}  {msg}"));
-            bar.set_prefix(format!("slot {slot}"));
-            bar
-        };
-        let slots = (0..n_slots).map(line).collect();
-        let bar = all.add(ProgressBar::new(1000));
-        bar.set_style(template("{percent:>7}%  [{bar:40}] {msg}").progress_chars("=> "));
-        Self::Terminal { bar, slots }
+    /// Between two words about the whole sweep; None where there are none.
+    const fn refreshes_every(&self) -> Option<Duration> {
+        match self {
+            Self::Terminal(_) => Some(Duration::from_millis(100)),
+            Self::Events(_) => Some(Duration::from_secs(1)),
+            Self::Lines => Some(Duration::from_secs(15)),
+            Self::Quiet => None,
+        }
     }
 }
 
-fn template(text: &str) -> ProgressStyle {
-    ProgressStyle::with_template(text).expect("the templates here are constants, and valid")
-}
-
-fn weight(segment: &PlannedSegment) -> Weight {
-    let spec = &segment.spec;
-    let label = format!(
-        "{} {}, {} unique, seed {}",
-        spec.recipe.model.shape_name(),
-        stretch(spec),
-        spec.recipe.unique_examples,
-        spec.recipe.seed
-    );
-    Weight { seconds: segment.estimated_s(), start: spec.start, steps: spec.steps(), label }
-}
-
-/// `trunk 80..160`, or `few-shot after 160`.
-fn stretch(spec: &SegmentSpec) -> String {
-    let kind = match spec.kind {
-        SegmentKind::Trunk => "trunk",
-        SegmentKind::Cooldown => "cooldown",
-        SegmentKind::Whole => "whole",
-        SegmentKind::Transfer => {
-            let method =
-                spec.transfer.as_ref().map_or("transfer", |transfer| match transfer.method {
-                    TransferMethod::FewShot(_) => "few-shot",
-                    TransferMethod::LinearProbe(_) => "linear probe",
-                    TransferMethod::FineTune(_) => "fine-tuning",
-                });
-            return format!("{method} after {}", spec.start);
-        }
-    };
-    format!("{kind} {}..{}", spec.start, spec.end)
+/// What follows from a failure.
+const fn then(failure: Failure) -> &'static str {
+    match failure {
+        Failure::OutOfMemory => "; tried again with a smaller micro-batch, if there is one",
+        Failure::DiskFull => "; the sweep stops until there is room",
+        Failure::ParentCheckpoint => "; what it starts from is trained again",
+        Failure::Replaced | Failure::Other => "",
+    }
 }
 
 /// One line for the person at the terminal.

@@ -1,43 +1,35 @@
 //! The coordinator's loop: decide, store, act, listen, store, apply.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
 
-use spec::{Order, Ready, SegmentId, TrainerEvent};
+use spec::{Order, Ready};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::engine::{Engine, EngineError, EngineEvent};
-use crate::launch::next_launch;
-use crate::plan::{Plan, PlannedSegment};
-use crate::state::{InvalidChange, SegmentChange, SegmentState, States};
+use crate::engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
+use crate::plan::PlannedSegment;
+use crate::schedule::{Consequence, Schedule};
+use crate::state::{InvalidChange, States};
 
 /// Where everything is stored before it is acted on.
 pub trait Journal {
     type Error;
 
-    /// Stores that an attempt at a segment begins on a slot, in the process `pid`, and returns what
-    /// to order.
+    /// Stores that attempts at segments begin on a slot, and returns what to order, in the same order.
     fn begin(
         &mut self,
-        segment: &PlannedSegment,
-        slot: usize,
-        pid: u32,
-    ) -> impl Future<Output = Result<Order, Self::Error>>;
+        launch: &Launch<'_>,
+    ) -> impl Future<Output = Result<Vec<Order>, Self::Error>>;
 
-    /// Stores an event; false where a later attempt has replaced this one.
-    fn record(
-        &mut self,
-        segment_id: SegmentId,
-        attempt: u32,
-        event: &TrainerEvent,
-    ) -> impl Future<Output = Result<bool, Self::Error>>;
+    /// Stores what trainers said; false where a later attempt has replaced the one that said it.
+    fn record(&mut self, said: &[Said]) -> impl Future<Output = Result<Vec<bool>, Self::Error>>;
 
-    /// Stores that an attempt ended without a last word, and where that leaves its segment.
-    fn lose(
+    /// Stores what else follows.
+    fn conclude(
         &mut self,
-        segment_id: SegmentId,
-        attempt: u32,
-        how: &str,
-        after: &SegmentState,
+        consequence: &Consequence,
     ) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Notes what a slot's trainer is.
@@ -46,6 +38,19 @@ pub trait Journal {
         slot: usize,
         ready: &Ready,
     ) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Is told now and then what the schedule says, to show it.
+    fn look(&mut self, schedule: &Schedule<'_>, now: f64);
+}
+
+/// Segments that are about to be handed to a slot.
+#[derive(Clone, Debug)]
+pub struct Launch<'a> {
+    pub slot: usize,
+    pub place: Place,
+    pub segments: Vec<&'a PlannedSegment>,
+    /// Examples at once, for each of them where it is not the recipe's.
+    pub micro_batches: Vec<Option<u32>>,
 }
 
 /// How soon the drive should end.
@@ -59,12 +64,23 @@ pub enum Stop {
     Kill,
 }
 
-/// How a drive ended.
+/// How a drive ended, and where that leaves the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     pub states: States,
-    /// Whether it was asked to stop before everything was done.
-    pub interrupted: bool,
+    pub why: End,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing is left that could be done.
+    Done,
+    /// It was asked to stop before that.
+    Interrupted,
+    /// Nothing can be written until somebody makes room.
+    DiskFull { reason: String },
+    /// So many segments that could start would exceed the budget.
+    BudgetReached { n_segments: usize },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,36 +93,39 @@ pub enum DriveError<E> {
     State(#[from] InvalidChange),
 }
 
-/// Executes every segment of `plan` that `states` does not show as finished, until nothing can
-/// start any more or `stop` says so.
+/// Executes everything that `schedule` has left, until nothing can start any more or `stop` says so.
+/// `bundle_s`: seconds of work to hand over at once; 0 is one segment.
 ///
 /// # Errors
 /// A trainer that cannot be started, a journal that cannot store, or an impossible event.
 pub async fn drive<E: Engine, J: Journal>(
-    plan: &Plan,
-    states: States,
+    schedule: Schedule<'_>,
+    bundle_s: f64,
     engine: &mut E,
     journal: &mut J,
     mut stop: watch::Receiver<Stop>,
 ) -> Result<Ended, DriveError<J::Error>> {
-    let mut drive = Drive { plan, states, engine, journal };
+    let hung = BTreeSet::new();
+    let mut drive = Drive { schedule, bundle_s, engine, journal, hung, epoch: Instant::now() };
     let result = drive.until_done(&mut stop).await;
     // Whatever ended it, trainers get to write their checkpoints; what they say of it is in their
     // attempts' files.
     drive.close(&mut stop).await;
     let level = result?;
-    let interrupted = level != Stop::No && next_launch(plan, &drive.states).is_some();
-    Ok(Ended { states: drive.states, interrupted })
+    Ok(Ended { states: drive.schedule.states(), why: drive.why(level) })
 }
 
-struct Drive<'a, E, J> {
-    plan: &'a Plan,
-    states: States,
-    engine: &'a mut E,
-    journal: &'a mut J,
+struct Drive<'a, 'b, E, J> {
+    schedule: Schedule<'a>,
+    bundle_s: f64,
+    engine: &'b mut E,
+    journal: &'b mut J,
+    /// Slots whose trainers were told to end because they were silent.
+    hung: BTreeSet<usize>,
+    epoch: Instant,
 }
 
-impl<E: Engine, J: Journal> Drive<'_, E, J> {
+impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
     /// Until nothing is running and nothing may start; how soon it was asked to end.
     async fn until_done(
         &mut self,
@@ -115,52 +134,58 @@ impl<E: Engine, J: Journal> Drive<'_, E, J> {
         loop {
             let level = *stop.borrow_and_update();
             self.obey(level);
-            if level == Stop::No {
+            let is_stopping = level != Stop::No || self.schedule.pause().is_some();
+            if !is_stopping {
                 self.fill_slots().await?;
             }
-            if self.n_running() == 0 {
+            self.journal.look(&self.schedule, self.now());
+            let is_over =
+                self.schedule.n_running() == 0 && (is_stopping || !self.schedule.is_waiting());
+            if is_over || (level != Stop::No && self.engine.n_alive() == 0) {
                 return Ok(level);
             }
+            let change = self.next_change();
             tokio::select! {
-                event = self.engine.next() => self.handle(event).await?,
+                event = self.engine.next() => self.handle_all(event).await?,
                 Ok(()) = stop.changed() => {}
+                () = tokio::time::sleep_until(change) => self.end_silent(),
             }
         }
     }
 
+    /// Seconds since the drive began.
+    fn now(&self) -> f64 {
+        self.epoch.elapsed().as_secs_f64()
+    }
+
+    /// When to look again though nothing happens.
+    fn next_change(&self) -> Instant {
+        const HOUR_S: f64 = 3600.0;
+        let at = self.schedule.next_change().map_or(self.now() + HOUR_S, |at| at.max(self.now()));
+        self.epoch + Duration::from_secs_f64(at)
+    }
+
     async fn fill_slots(&mut self) -> Result<(), DriveError<J::Error>> {
         while let Some(slot) = self.idle_slot()
-            && let Some(segment) = next_launch(self.plan, &self.states)
+            && let Some(root) = self.schedule.next(self.now())
         {
-            let pid = self.engine.wake(slot).map_err(DriveError::Engine)?;
-            let order =
-                self.journal.begin(segment, slot, pid).await.map_err(DriveError::Journal)?;
-            self.apply(segment.id, SegmentChange::Launched { attempt: order.attempt, slot })?;
-            self.engine.order(slot, &order).await;
+            let place = self.engine.wake(slot).map_err(DriveError::Engine)?;
+            let segments = self.schedule.bundle(root.id, self.bundle_s);
+            let micro_batches =
+                segments.iter().map(|segment| self.schedule.micro_batch(segment.id)).collect();
+            let after = root.spec.parent.and_then(|parent| self.schedule.slot_of(parent));
+            let launch = Launch { slot, place, segments, micro_batches };
+            let orders = self.journal.begin(&launch).await.map_err(DriveError::Journal)?;
+            for order in &orders {
+                self.schedule.launch(order.segment_id, order.attempt, slot, self.now())?;
+            }
+            self.engine.launch(slot, &orders, after).await.map_err(DriveError::Engine)?;
         }
         Ok(())
     }
 
     fn idle_slot(&self) -> Option<usize> {
-        (0..self.engine.n_slots()).find(|slot| self.running_on(*slot).is_none())
-    }
-
-    fn running(&self) -> impl Iterator<Item = (SegmentId, u32, usize)> + '_ {
-        self.states.iter().filter_map(|(id, state)| match state {
-            SegmentState::Running { attempt, slot, .. } => Some((*id, *attempt, *slot)),
-            SegmentState::Pending { .. }
-            | SegmentState::Finished
-            | SegmentState::Diverged { .. }
-            | SegmentState::Failed { .. } => None,
-        })
-    }
-
-    fn n_running(&self) -> usize {
-        self.running().count()
-    }
-
-    fn running_on(&self, slot: usize) -> Option<(SegmentId, u32)> {
-        self.running().find(|(_, _, at)| *at == slot).map(|(id, attempt, _)| (id, attempt))
+        (0..self.engine.n_slots()).find(|slot| self.schedule.is_idle(*slot))
     }
 
     fn obey(&mut self, level: Stop) {
@@ -171,42 +196,63 @@ impl<E: Engine, J: Journal> Drive<'_, E, J> {
         }
     }
 
-    async fn handle(&mut self, event: EngineEvent) -> Result<(), DriveError<J::Error>> {
-        match event {
-            EngineEvent::Ready { slot, ready } => {
-                self.journal.ready(slot, &ready).await.map_err(DriveError::Journal)
-            }
-            EngineEvent::Said { segment_id, attempt, event } => {
-                self.hear(segment_id, attempt, event).await
-            }
-            EngineEvent::Exited { slot, how } => self.bury(slot, how).await,
+    /// Ends trainers that have said nothing for too long.
+    fn end_silent(&mut self) {
+        for slot in self.schedule.overdue(self.now()) {
+            self.engine.end(slot);
+            self.schedule.excuse(slot, self.now());
+            self.hung.insert(slot);
         }
     }
 
-    async fn hear(
+    /// An event, and what else has happened by now: what trainers said is stored together.
+    async fn handle_all(&mut self, event: EngineEvent) -> Result<(), DriveError<J::Error>> {
+        const MOST: usize = 256;
+        let mut next = Some(event);
+        let mut said = Vec::new();
+        while let Some(event) = next {
+            match event {
+                EngineEvent::Said(one) => said.push(one),
+                EngineEvent::Ready { slot, ready } => {
+                    self.journal.ready(slot, &ready).await.map_err(DriveError::Journal)?;
+                }
+                EngineEvent::Exited { slot, exit } => {
+                    self.hear(&std::mem::take(&mut said)).await?;
+                    self.bury(slot, exit).await?;
+                }
+            }
+            next = (said.len() < MOST).then(|| self.engine.try_next()).flatten();
+        }
+        self.hear(&said).await
+    }
+
+    async fn hear(&mut self, said: &[Said]) -> Result<(), DriveError<J::Error>> {
+        if said.is_empty() {
+            return Ok(());
+        }
+        let current = self.journal.record(said).await.map_err(DriveError::Journal)?;
+        for (said, _) in said.iter().zip(current).filter(|(_, is_current)| *is_current) {
+            let consequences = self.schedule.hear(said, self.now())?;
+            self.conclude(consequences).await?;
+        }
+        Ok(())
+    }
+
+    async fn bury(&mut self, slot: usize, mut exit: Exit) -> Result<(), DriveError<J::Error>> {
+        if self.hung.remove(&slot) {
+            exit.how = format!("after it had been silent for too long, {}", exit.how);
+        }
+        let consequences = self.schedule.bury(slot, &exit, self.now())?;
+        self.conclude(consequences).await
+    }
+
+    async fn conclude(
         &mut self,
-        segment_id: SegmentId,
-        attempt: u32,
-        event: TrainerEvent,
+        consequences: Vec<Consequence>,
     ) -> Result<(), DriveError<J::Error>> {
-        let is_current =
-            self.journal.record(segment_id, attempt, &event).await.map_err(DriveError::Journal)?;
-        match change(event) {
-            Some(change) if is_current => self.apply(segment_id, change),
-            _ => Ok(()),
+        for consequence in &consequences {
+            self.journal.conclude(consequence).await.map_err(DriveError::Journal)?;
         }
-    }
-
-    async fn bury(&mut self, slot: usize, how: String) -> Result<(), DriveError<J::Error>> {
-        let Some((segment_id, attempt)) = self.running_on(slot) else { return Ok(()) };
-        self.apply(segment_id, SegmentChange::Lost { how: how.clone() })?;
-        let after = &self.states[&segment_id];
-        self.journal.lose(segment_id, attempt, &how, after).await.map_err(DriveError::Journal)
-    }
-
-    fn apply(&mut self, id: SegmentId, change: SegmentChange) -> Result<(), DriveError<J::Error>> {
-        let state = self.states.remove(&id).unwrap_or(SegmentState::NEW);
-        self.states.insert(id, state.apply(change)?);
         Ok(())
     }
 
@@ -223,19 +269,15 @@ impl<E: Engine, J: Journal> Drive<'_, E, J> {
             }
         }
     }
-}
 
-/// What an event means for its segment; None where the attempt goes on.
-fn change(event: TrainerEvent) -> Option<SegmentChange> {
-    match event {
-        TrainerEvent::Started { .. }
-        | TrainerEvent::Progress { .. }
-        | TrainerEvent::Evaluated { .. }
-        | TrainerEvent::Checkpointed { .. }
-        | TrainerEvent::Paused { .. } => None,
-        TrainerEvent::Finished { .. } => Some(SegmentChange::Finished),
-        TrainerEvent::Diverged { step, .. } => Some(SegmentChange::Diverged { step }),
-        TrainerEvent::Interrupted { .. } => Some(SegmentChange::Interrupted),
-        TrainerEvent::Failed { reason, .. } => Some(SegmentChange::Failed { reason }),
+    fn why(&self, level: Stop) -> End {
+        if let Some(reason) = self.schedule.pause() {
+            return End::DiskFull { reason: reason.to_owned() };
+        }
+        match self.schedule.n_unaffordable() {
+            _ if level != Stop::No && self.schedule.has_work() => End::Interrupted,
+            0 => End::Done,
+            n_segments => End::BudgetReached { n_segments },
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What executes segments. An engine has slots; a slot executes one attempt at a time.
+//! What executes segments. An engine has slots; a slot executes one launch at a time.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -9,19 +9,36 @@ use spec::{Order, Ready, SegmentId, TrainerEvent};
 pub trait Engine {
     fn n_slots(&self) -> usize;
 
-    /// Makes sure that a slot has a trainer, and returns its process id.
+    /// Makes sure that a slot has something to execute on, and says what it is.
     ///
     /// # Errors
-    /// The trainer cannot be started at all; that it dies later is an event.
-    fn wake(&mut self, slot: usize) -> Result<u32, EngineError>;
+    /// A trainer cannot be started at all; that it dies later is an event.
+    fn wake(&mut self, slot: usize) -> Result<Place, EngineError>;
 
-    /// Gives an order to the trainer of an idle slot that is awake.
-    fn order(&mut self, slot: usize, order: &Order) -> impl Future<Output = ()>;
+    /// Hands orders to an idle slot that is awake, to be executed one after the other, and not before
+    /// all those of the slot `after` have ended.
+    ///
+    /// # Errors
+    /// They cannot be handed over at all.
+    fn launch(
+        &mut self,
+        slot: usize,
+        orders: &[Order],
+        after: Option<usize>,
+    ) -> impl Future<Output = Result<(), EngineError>>;
 
-    /// The next thing that happens on any slot. Waits for ever when no trainer is alive.
+    /// The next thing that happens on any slot. Waits for ever where nothing can happen any more.
     fn next(&mut self) -> impl Future<Output = EngineEvent>;
 
-    /// Asks every trainer to write a checkpoint and end. Returns at once.
+    /// What has happened already and was not yet told.
+    fn try_next(&mut self) -> Option<EngineEvent>;
+
+    /// Ends what a slot executes, which does not answer: asks first, and does not wait for long. That
+    /// it has ended is an event.
+    fn end(&mut self, slot: usize);
+
+    /// Asks every trainer to write a checkpoint and end, or lets go of those that go on by themselves.
+    /// Returns at once.
     fn stop(&mut self);
 
     /// Ends every trainer now. Returns at once.
@@ -31,14 +48,47 @@ pub trait Engine {
     fn n_alive(&self) -> usize;
 }
 
+/// What a slot executes on, as it is stored with an attempt before that begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Of a trainer on this machine.
+    pub pid: Option<u32>,
+    /// A name of our own for a queued job.
+    pub job: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum EngineEvent {
     /// A slot's trainer has started.
-    Ready { slot: usize, ready: Ready },
-    /// A trainer said something about its attempt.
-    Said { segment_id: SegmentId, attempt: u32, event: TrainerEvent },
-    /// A slot's trainer has ended; `how` completes the sentence "the trainer ended ...".
-    Exited { slot: usize, how: String },
+    Ready {
+        slot: usize,
+        ready: Ready,
+    },
+    Said(Said),
+    /// What a slot was executing has ended, and so has its trainer.
+    Exited {
+        slot: usize,
+        exit: Exit,
+    },
+}
+
+/// What a trainer said about its attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    pub segment_id: SegmentId,
+    pub attempt: u32,
+    pub event: TrainerEvent,
+}
+
+/// How a trainer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Completes the sentence "the trainer ended ...".
+    pub how: String,
+    /// The operating system ended it for want of memory.
+    pub out_of_memory: bool,
+    /// Whether it had begun to execute; a job may be cancelled in its queue.
+    pub ran: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,4 +97,9 @@ pub enum EngineError {
     Spawn { program: PathBuf, source: std::io::Error },
     #[error("cannot write the trainer's log `{}`", path.display())]
     Log { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the trainer `{}` ended {how} before it was ready, {n} times in a row; `{}` may say why",
+        program.display(), log.display()
+    )]
+    NeverReady { program: PathBuf, log: PathBuf, how: String, n: u32 },
 }

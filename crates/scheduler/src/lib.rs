@@ -1,22 +1,29 @@
 //! From trials to finished segments.
 //!
 //! [`Plan`] turns trials into a forest of segments; [`SegmentState`] says where each one stands;
-//! [`next_launch`] decides what starts next. All three are pure. [`drive()`] is the only place where
-//! they meet the world: an [`Engine`] that executes segments and a [`Journal`] that stores every
-//! event before it is acted on.
+//! [`Schedule`] decides what starts next and what an event means for the rest. All three are pure.
+//! [`drive()`] is the only place where they meet the world: an [`Engine`] that executes segments and a
+//! [`Journal`] that stores every event before it is acted on.
 
 mod drive;
 mod engine;
-mod launch;
 mod local;
 mod plan;
+mod policy;
+mod schedule;
+mod simulate;
 mod slurm;
 mod state;
+mod trunk;
+mod workload;
 
-pub use drive::{DriveError, Ended, Journal, Stop, drive};
-pub use engine::{Engine, EngineError, EngineEvent};
-pub use launch::next_launch;
+pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
+pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 pub use local::{LocalEngine, Slot};
-pub use plan::{Plan, PlannedSegment, PlannedTrial};
-pub use slurm::{Bundle, LeftBehind, SlurmEngine, SlurmPrograms, SlurmSetting, bundles};
+pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};
+pub use policy::{Budget, Charge, Policy};
+pub use schedule::{Consequence, Schedule};
+pub use simulate::{Simulation, simulate};
+pub use slurm::{LeftBehind, SlurmEngine, SlurmPrograms, SlurmSetting};
 pub use state::{InvalidChange, SegmentChange, SegmentState, States};
+pub use trunk::StoredTrunks;

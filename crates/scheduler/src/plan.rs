@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TransferSpec, TrialId, TrialSpec};
 
+use crate::trunk::{StoredTrunks, Trunk};
+
 /// The forest, parents before children.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -27,9 +29,13 @@ pub struct PlannedTrial {
 pub struct PlannedSegment {
     pub id: SegmentId,
     pub spec: SegmentSpec,
+    /// What a step of it costs in time and memory, by name: see [`Recipe::workload_id`].
+    pub workload: Id,
     /// Trials whose chain or evaluations have this segment.
     pub n_trials: usize,
-    /// Estimated seconds from the start of this segment to the end of its longest descendant.
+    /// Seconds that it is expected to take on one slot. A guess, until [`Plan::weigh`] knows better.
+    pub estimated_s: f64,
+    /// Such seconds from the start of this segment to the end of its longest descendant.
     pub remaining_s: f64,
 }
 
@@ -37,6 +43,15 @@ impl Plan {
     /// Plans every trial and every evaluation of it. The order of `trials` is kept, and decides that
     /// of equal segments.
     pub fn new(trials: &[TrialSpec], transfers: &[TransferSpec]) -> Self {
+        Self::continuing(trials, transfers, &StoredTrunks::default())
+    }
+
+    /// As [`Plan::new`], with trunks that begin where `stored` ones end.
+    pub fn continuing(
+        trials: &[TrialSpec],
+        transfers: &[TransferSpec],
+        stored: &StoredTrunks,
+    ) -> Self {
         let mut by_recipe: BTreeMap<Id, Vec<&TrialSpec>> = BTreeMap::new();
         for trial in trials {
             by_recipe.entry(Id::of(&trial.recipe)).or_default().push(trial);
@@ -44,7 +59,7 @@ impl Plan {
         let mut chains = HashMap::new();
         let mut segments = Vec::new();
         for group in by_recipe.values() {
-            plan_recipe(group, &mut segments, &mut chains);
+            plan_recipe(group, stored, &mut segments, &mut chains);
         }
         let planned = |trial: &TrialSpec| {
             let id = trial.id();
@@ -54,8 +69,16 @@ impl Plan {
         let mut plan = Self { trials: trials.iter().map(planned).collect(), segments };
         plan.add_evaluations(transfers);
         plan.count_trials();
-        plan.add_up_remaining();
+        plan.weigh(&|segment| guessed_s(&segment.spec));
         plan
+    }
+
+    /// Sets the seconds that segments are expected to take.
+    pub fn weigh(&mut self, seconds: &dyn Fn(&PlannedSegment) -> f64) {
+        for segment in &mut self.segments {
+            segment.estimated_s = seconds(segment);
+        }
+        self.add_up_remaining();
     }
 
     /// FLOPs of training every trial alone.
@@ -82,9 +105,14 @@ impl Plan {
     /// A segment below each trial's last one for each task.
     fn add_evaluations(&mut self, transfers: &[TransferSpec]) {
         let mut known = HashSet::new();
+        let mut workloads = HashMap::new();
         for trial in &mut self.trials {
-            for transfer in transfers {
-                let segment = evaluation(trial, transfer);
+            for (task, transfer) in transfers.iter().enumerate() {
+                let recipe = &trial.spec.recipe;
+                let workload = *workloads
+                    .entry((Id::of(recipe), task))
+                    .or_insert_with(|| recipe.workload_id(Some(transfer)));
+                let segment = evaluation(trial, transfer, workload);
                 trial.evaluations.push(segment.id);
                 if known.insert(segment.id) {
                     self.segments.push(segment);
@@ -109,7 +137,7 @@ impl Plan {
         let mut longest_child: HashMap<SegmentId, f64> = HashMap::new();
         for segment in self.segments.iter_mut().rev() {
             let below = longest_child.get(&segment.id).copied().unwrap_or(0.0);
-            segment.remaining_s = estimated_s(&segment.spec) + below;
+            segment.remaining_s = segment.estimated_s + below;
             if let Some(parent) = segment.spec.parent {
                 let longest = longest_child.entry(parent).or_default();
                 *longest = longest.max(segment.remaining_s);
@@ -126,17 +154,11 @@ impl PlannedSegment {
             SegmentKind::Trunk | SegmentKind::Cooldown | SegmentKind::Whole => false,
         }
     }
-
-    /// A guess at the seconds of this segment on one CPU core, to weigh it against others.
-    pub fn estimated_s(&self) -> f64 {
-        estimated_s(&self.spec)
-    }
 }
 
-/// A guess at a segment's seconds on one CPU core, used to order and to weigh segments and to cost
-/// a sweep on CPUs; what a sweep's progress shows is scaled by what it measures. A step of a tiny
-/// model costs its overhead, not its arithmetic: hence two terms.
-fn estimated_s(segment: &SegmentSpec) -> f64 {
+/// A guess at a segment's seconds on one CPU core, where nothing was measured. A step of a tiny model
+/// costs its overhead, not its arithmetic: hence two terms.
+pub fn guessed_s(segment: &SegmentSpec) -> f64 {
     const STEP_OVERHEAD_S: f64 = 5e-4;
     const FLOPS_PER_S: f64 = 4e10;
     segment.steps() as f64 * STEP_OVERHEAD_S
@@ -157,17 +179,27 @@ fn validation_flops(segment: &SegmentSpec) -> f64 {
 /// Plans trials of one recipe, which differ only in length.
 fn plan_recipe(
     trials: &[&TrialSpec],
+    stored: &StoredTrunks,
     segments: &mut Vec<PlannedSegment>,
     chains: &mut HashMap<TrialId, Vec<SegmentId>>,
 ) {
     let Some(recipe) = trials.first().map(|trial| &trial.recipe) else { return };
-    let trunk = match recipe.train.schedule.decay.depends_on_length() {
-        true => Vec::new(),
-        false => plan_trunk(trials, segments),
+    let pieces = Pieces { recipe, workload: recipe.workload_id(None) };
+    let depends_on_length = recipe.train.schedule.decay.depends_on_length();
+    let trunk = match depends_on_length {
+        true => Trunk::default(),
+        false => Trunk::plan(trials, &pieces, stored, segments),
     };
     let mut leaves = HashSet::new();
     for trial in trials {
-        let (mut chain, leaf) = leaf(trial, &trunk);
+        let fork = trial.steps - trial.cooldown;
+        let mut chain = if depends_on_length { Vec::new() } else { trunk.chain(fork) };
+        let parent = chain.last().copied();
+        let leaf = match (depends_on_length, trial.cooldown) {
+            (true, cooldown) => Some(pieces.whole(trial.steps, cooldown)),
+            (false, 0) => None,
+            (false, _) => Some(pieces.piece(SegmentKind::Cooldown, parent, fork, trial.steps)),
+        };
         if let Some(leaf) = leaf {
             chain.push(leaf.id);
             if leaves.insert(leaf.id) {
@@ -178,59 +210,37 @@ fn plan_recipe(
     }
 }
 
-/// The trunk up to the last fork, cut at every fork: `(end, id)` of each piece, in order.
-fn plan_trunk(trials: &[&TrialSpec], segments: &mut Vec<PlannedSegment>) -> Vec<(u64, SegmentId)> {
-    let mut forks: Vec<u64> = trials.iter().map(|trial| trial.steps - trial.cooldown).collect();
-    forks.sort_unstable();
-    forks.dedup();
-    forks.retain(|&fork| fork > 0);
-    let mut trunk: Vec<(u64, SegmentId)> = Vec::with_capacity(forks.len());
-    for end in forks {
-        let (start, parent) = trunk.last().map_or((0, None), |&(start, id)| (start, Some(id)));
-        let piece = planned(&trials[0].recipe, SegmentKind::Trunk, parent, start, end);
-        trunk.push((end, piece.id));
-        segments.push(piece);
+/// Makes the segments of one recipe.
+pub(crate) struct Pieces<'a> {
+    recipe: &'a Recipe,
+    workload: Id,
+}
+
+impl Pieces<'_> {
+    pub(crate) fn piece(
+        &self,
+        kind: SegmentKind,
+        parent: Option<SegmentId>,
+        start: u64,
+        end: u64,
+    ) -> PlannedSegment {
+        let recipe = self.recipe.clone();
+        let spec = SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None };
+        of_spec(spec, self.workload)
     }
-    trunk
-}
 
-/// A trial's pieces of the trunk, and the segment of its own that follows them, if any.
-fn leaf(trial: &TrialSpec, trunk: &[(u64, SegmentId)]) -> (Vec<SegmentId>, Option<PlannedSegment>) {
-    if trial.recipe.train.schedule.decay.depends_on_length() {
-        return (Vec::new(), Some(whole(trial)));
+    /// A trial in one piece, with the cooldown that ends it.
+    fn whole(&self, end: u64, cooldown: u64) -> PlannedSegment {
+        let (recipe, kind) = (self.recipe.clone(), SegmentKind::Whole);
+        let (parent, start, transfer) = (None, 0, None);
+        of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown, transfer }, self.workload)
     }
-    let fork = trial.steps - trial.cooldown;
-    let chain: Vec<_> =
-        trunk.iter().take_while(|(end, _)| *end <= fork).map(|(_, id)| *id).collect();
-    let parent = chain.last().copied();
-    let cooldown = || planned(&trial.recipe, SegmentKind::Cooldown, parent, fork, trial.steps);
-    let leaf = (trial.cooldown > 0).then(cooldown);
-    (chain, leaf)
-}
-
-fn planned(
-    recipe: &Recipe,
-    kind: SegmentKind,
-    parent: Option<SegmentId>,
-    start: u64,
-    end: u64,
-) -> PlannedSegment {
-    let recipe = recipe.clone();
-    of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None })
-}
-
-/// A trial in one piece, with the cooldown that ends it.
-fn whole(trial: &TrialSpec) -> PlannedSegment {
-    let TrialSpec { recipe, steps, cooldown } = trial.clone();
-    let kind = SegmentKind::Whole;
-    let (parent, start, end) = (None, 0, steps);
-    of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown, transfer: None })
 }
 
 /// An evaluation counts its steps on from the trial's.
-fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec) -> PlannedSegment {
+fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec, workload: Id) -> PlannedSegment {
     let start = trial.spec.steps;
-    of_spec(SegmentSpec {
+    let spec = SegmentSpec {
         parent: trial.chain.last().copied(),
         recipe: trial.spec.recipe.clone(),
         kind: SegmentKind::Transfer,
@@ -238,11 +248,13 @@ fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec) -> PlannedSegment {
         end: start + transfer.steps(),
         cooldown: 0,
         transfer: Some(transfer.clone()),
-    })
+    };
+    of_spec(spec, workload)
 }
 
-fn of_spec(spec: SegmentSpec) -> PlannedSegment {
-    PlannedSegment { id: spec.id(), spec, n_trials: 0, remaining_s: 0.0 }
+fn of_spec(spec: SegmentSpec, workload: Id) -> PlannedSegment {
+    let (id, n_trials) = (spec.id(), 0);
+    PlannedSegment { id, spec, workload, n_trials, estimated_s: 0.0, remaining_s: 0.0 }
 }
 
 #[cfg(test)]
@@ -281,6 +293,55 @@ mod tests {
         for segment in &short.segments {
             assert!(long.segments.iter().any(|other| other.id == segment.id));
         }
+    }
+
+    /// What a store holds after these plans have been executed and their trunks kept.
+    fn executed(plans: &[&Plan]) -> StoredTrunks {
+        let segments = plans.iter().flat_map(|plan| &plan.segments);
+        let trunks = segments.filter(|segment| segment.spec.kind == SegmentKind::Trunk);
+        trunks.map(|segment| (segment.id, segment.spec.start, segment.spec.end)).collect()
+    }
+
+    #[test]
+    fn a_later_sweep_begins_where_a_stored_trunk_ends_whatever_lengths_it_names() {
+        let short = Plan::new(&[trial(0, 1000, 200), trial(0, 2000, 400)], &[]);
+        let stored = executed(&[&short]);
+        let long = Plan::continuing(&[trial(0, 4000, 800), trial(1, 4000, 800)], &[], &stored);
+        let new: Vec<_> = long
+            .segments
+            .iter()
+            .filter(|new| short.segments.iter().all(|old| old.id != new.id))
+            .collect();
+        let steps = |seed| {
+            new.iter()
+                .filter(|new| new.spec.recipe.seed == seed)
+                .map(|new| new.spec.steps())
+                .sum::<u64>()
+        };
+        assert_eq!((steps(0), steps(1)), (4000 - 1600, 4000));
+        assert_eq!(long.trials[0].chain.len(), 4);
+    }
+
+    #[test]
+    fn a_fork_inside_a_stored_piece_is_a_branch_of_its_own() {
+        let stored = executed(&[&Plan::new(&[trial(0, 2000, 400)], &[])]);
+        let plan = Plan::continuing(
+            &[trial(0, 500, 100), trial(0, 2000, 400), trial(0, 2500, 500)],
+            &[],
+            &stored,
+        );
+        let trunks: Vec<_> = plan
+            .segments
+            .iter()
+            .filter(|segment| segment.spec.kind == SegmentKind::Trunk)
+            .collect();
+        let stretches: Vec<_> =
+            trunks.iter().map(|trunk| (trunk.spec.start, trunk.spec.end)).collect();
+        assert_eq!(stretches, [(0, 400), (0, 1600), (1600, 2000)]);
+        // And once that is executed, the plan stays as it is.
+        let again = executed(&[&plan]);
+        let trials: Vec<_> = plan.trials.iter().map(|trial| trial.spec.clone()).collect();
+        assert_eq!(Plan::continuing(&trials, &[], &again).trials, plan.trials);
     }
 
     #[test]
@@ -337,14 +398,20 @@ mod tests {
             lengths in proptest::collection::vec((1_u64..400, 0_u64..100), 1..12),
             seeds in 1_u64..3,
             n_transfers in 0_usize..3,
+            before in proptest::collection::vec(proptest::collection::vec(1_u64..500, 1..4), 0..4),
         ) {
             let transfers = [few_shot(&[1, 5]), fine_tune(20)];
+            let earlier: Vec<_> = before.iter().map(|lengths| {
+                let trials: Vec<_> = lengths.iter().map(|&steps| trial(0, steps, 0)).collect();
+                Plan::new(&trials, &[])
+            }).collect();
+            let stored = executed(&earlier.iter().collect::<Vec<_>>());
             let mut trials = Vec::new();
             for seed in 0..seeds {
                 trials.extend(lengths.iter().map(|&(trunk, cooldown)| trial(seed, trunk + cooldown, cooldown)));
             }
             trials.dedup();
-            let plan = Plan::new(&trials, &transfers[..n_transfers]);
+            let plan = Plan::continuing(&trials, &transfers[..n_transfers], &stored);
             let by_id: HashMap<_, _> = plan.segments.iter().map(|segment| (segment.id, &segment.spec)).collect();
             prop_assert_eq!(by_id.len(), plan.segments.len(), "no segment twice");
             for trial in &plan.trials {

@@ -7,6 +7,7 @@
 mod data;
 mod event;
 mod id;
+mod keep;
 mod model;
 mod optimiser;
 mod schedule;
@@ -23,6 +24,7 @@ pub use event::{
     Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name,
 };
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
+pub use keep::Keep;
 pub use model::{
     BitShape, BitSpec, Block, Gelu, HybridSpec, MixerShape, MixerSpec, ModelError, ModelSpec, Mup,
     Norm, Pool, Positions, Stages, StagesError, Unit, VitSpec,

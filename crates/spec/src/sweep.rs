@@ -16,6 +16,7 @@ mod variant;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::TrialId;
+use crate::keep::Keep;
 use crate::slurm::SlurmSpec;
 use crate::transfer::TransferSpec;
 use crate::trial::TrialSpec;
@@ -40,6 +41,8 @@ pub struct SweepSpec {
     pub transfers: Vec<TransferSpec>,
     /// What a queue is asked for, where the sweep says so. Nothing else depends on it.
     pub slurm: Option<SlurmSpec>,
+    /// Checkpoints that stay. Nothing else depends on it.
+    pub keep: Keep,
 }
 
 /// Why a file is no sweep, model or training.
@@ -127,6 +130,7 @@ impl SweepSpec {
             variant_names: variants.iter().filter_map(|variant| variant.name.clone()).collect(),
             transfers: Vec::new(),
             slurm: None,
+            keep: Keep::default(),
         };
         for (position, variant) in variants.iter().enumerate() {
             sweep.add(file, position, variant)?;
@@ -164,7 +168,13 @@ impl SweepSpec {
             let message = "every variant goes to the same queue: a variant has no [slurm] table";
             return Err(located(Problem::new("slurm", message)));
         }
+        if position > 0 && tables.checkpoints.keep != self.keep {
+            let message =
+                "what is kept is so for all variants: a variant has no [checkpoints] table";
+            return Err(located(Problem::new("checkpoints", message)));
+        }
         (self.name, self.transfers, self.slurm) = (tables.name, transfers, slurm);
+        self.keep = tables.checkpoints.keep;
         let known: BTreeSet<TrialId> = self.trials.iter().map(TrialSpec::id).collect();
         for trial in trials {
             let id = trial.id();
@@ -277,6 +287,21 @@ examples = 512
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_changes_no_trial_and_is_trunks_unless_said() {
+        let kept =
+            |table: &str| parse(&format!("{SWEEP}{table}")).map(|sweep| (sweep.keep, sweep.trials));
+        let (keep, trials) = kept("").unwrap();
+        assert_eq!(keep, Keep::Trunks);
+        for (word, expected) in [("none", Keep::None), ("trunks", Keep::Trunks), ("all", Keep::All)]
+        {
+            let table = format!("[checkpoints]\nkeep = \"{word}\"\n");
+            assert_eq!(kept(&table).unwrap(), (expected, trials.clone()));
+        }
+        let error = kept("[checkpoints]\nkeep = \"some\"\n").unwrap_err().to_string();
+        assert!(error.contains("some") && error.contains("trunks"), "{error}");
     }
 
     #[test]

@@ -7,9 +7,13 @@
 //! Tables, views and their units are described in docs/store.md.
 
 mod attempt;
+mod calibration;
+mod checkpoint;
 mod convert;
+mod document;
 mod error;
 mod fit;
+mod history;
 mod lock;
 mod measurement;
 mod open;
@@ -21,6 +25,7 @@ mod segment;
 mod statement;
 mod sweep;
 mod trial;
+mod used;
 
 #[cfg(test)]
 mod scale;
@@ -28,15 +33,18 @@ mod scale;
 mod testing;
 
 pub use attempt::{NewAttempt, RunningAttempt};
+pub use calibration::{Calibration, MeasuredCost};
+pub use checkpoint::UnneededSegment;
 pub use error::StoreError;
 pub use fit::{FitRecord, StoredFit};
+pub use history::PastAttempt;
 pub use lock::{LockError, WriterLock};
 pub use open::{OpenError, Store};
 pub use provenance::Provenance;
 pub use query::{QueryError, QueryResult, Value, query};
 pub use record::Report;
 pub use result::{EvaluationCounts, LearningCurve, Spent, TrialResult, TrialState};
-pub use segment::{Checkpoint, SegmentState, SegmentStatus};
+pub use segment::{Checkpoint, PlannedSegment, SegmentState, SegmentStatus};
 pub use sweep::{StoredSweep, SweepRecord};
 pub use trial::PlannedTrial;
 

@@ -21,6 +21,7 @@ const APPLICATION_ID: i64 = 0x6973_6f66;
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_store.sql"),
     include_str!("../migrations/0002_evaluations.sql"),
+    include_str!("../migrations/0003_scheduling.sql"),
 ];
 
 /// An open store. Clones share it.
@@ -305,7 +306,7 @@ mod tests {
         let path = folder.path().join("old.db");
         store_of_version_1(&path).await;
         let refused = Store::open_read_only(&path).await.unwrap_err();
-        assert!(matches!(refused, OpenError::Older { found: 1, known: 2, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Older { found: 1, known: 3, .. }), "{refused}");
         let store = Store::open(&path).await.unwrap();
         let row = store.trial_results("old").await.unwrap().remove(0);
         assert_eq!((row.val_loss, row.val_error, row.device_s), (Some(0.5), Some(0.25), Some(3.0)));
@@ -322,7 +323,7 @@ mod tests {
         assert!(sqlx::query(orphan).execute(&store.pool).await.is_err());
         let plan = crate::testing::with_evaluation(0);
         let sweep = crate::testing::sweep("new");
-        store.save_sweep(&sweep, &plan.trials, &plan.segments, 2.0).await.unwrap();
+        store.save_sweep(&sweep, &plan.trials(), &plan.segments(), 2.0).await.unwrap();
     }
 
     #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use spec::{SegmentId, TrainerEvent};
+use spec::{Failure, SegmentId, TrainerEvent};
 use sqlx::SqliteConnection;
 
-use crate::attempt::{self, Ending};
+use crate::attempt::{Current, Ending};
 use crate::convert::signed;
 use crate::error::Result;
 use crate::measurement::{self, Measurement};
@@ -38,124 +38,160 @@ impl Store {
     }
 
     /// Stores several events in their order and in one transaction; for each, whether its attempt
-    /// was current.
+    /// was current. An event counts each time that it is given: after a restart there is
+    /// [`Store::catch_up`].
     ///
     /// # Errors
     /// The database's; then none is stored.
     pub async fn record_batch(&self, reports: &[Report], now: UnixSeconds) -> Result<Vec<bool>> {
         let mut tx = self.write().await?;
-        let mut attempts = current_attempts(&mut tx, reports).await?;
-        let mut accepted = Vec::with_capacity(reports.len());
-        for report in reports {
-            let key = (report.segment_id, report.attempt);
-            let current = attempts.get_mut(&key).expect("every report's attempt was looked up");
-            accepted.push(current.running);
-            if current.running {
-                current.apply(&mut tx, &report.event, now).await?;
-            }
-        }
-        for current in attempts.values() {
-            current.save_progress(&mut tx).await?;
-        }
-        let rows = measurements(reports, &accepted, &attempts)?;
-        measurement::insert(&mut tx, &rows).await?;
+        let accepted = record(&mut tx, reports, now).await?;
         tx.commit().await?;
         Ok(accepted)
     }
+
+    /// Stores those of an attempt's events that are not stored yet; `false` if it is stale, or over
+    /// before the last of them. `events` is all that it wrote down, from its first word on, the last of
+    /// it at `at`.
+    ///
+    /// # Errors
+    /// The database's; then nothing is stored.
+    pub async fn catch_up(
+        &self,
+        segment_id: SegmentId,
+        attempt: u32,
+        events: &[TrainerEvent],
+        at: UnixSeconds,
+    ) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let Some(current) = Current::read(&mut tx, segment_id, attempt).await? else {
+            return Ok(false);
+        };
+        let stored = usize::try_from(current.events).unwrap_or(usize::MAX);
+        let report = |event: &TrainerEvent| Report { segment_id, attempt, event: event.clone() };
+        let missing: Vec<_> = events.iter().skip(stored).map(report).collect();
+        let accepted = record(&mut tx, &missing, at).await?;
+        tx.commit().await?;
+        Ok(accepted.into_iter().all(|accepted| accepted))
+    }
 }
 
-/// An attempt while a batch is stored.
-struct Current {
-    segment_id: String,
-    attempt: u32,
-    running: bool,
-    /// The newest step that it reported in this batch.
-    step: Option<u64>,
+async fn record(
+    conn: &mut SqliteConnection,
+    reports: &[Report],
+    now: UnixSeconds,
+) -> Result<Vec<bool>> {
+    let mut attempts = current_attempts(conn, reports).await?;
+    let mut accepted = Vec::with_capacity(reports.len());
+    for report in reports {
+        let listener =
+            attempts.get_mut(&(report.segment_id, report.attempt)).and_then(Option::as_mut);
+        let is_current = listener.is_some_and(|listener| listener.hear(&report.event, now));
+        accepted.push(is_current);
+    }
+    for listener in attempts.values().flatten() {
+        listener.save(conn, now).await?;
+    }
+    measurement::insert(conn, &measurements(reports, &accepted, &attempts)?).await?;
+    Ok(accepted)
 }
 
-type Attempts = HashMap<(SegmentId, u32), Current>;
+/// A current attempt while a batch is stored.
+struct Listener<'a> {
+    current: Current,
+    checkpoint: Option<Checkpoint>,
+    /// Its last event, if the batch has it: what comes after is not listened to.
+    ending: Option<Ending<'a>>,
+}
+
+type Listeners<'a> = HashMap<(SegmentId, u32), Option<Listener<'a>>>;
 
 /// The fence: nothing else writes until this transaction ends, so one look per attempt is enough.
-async fn current_attempts(conn: &mut SqliteConnection, reports: &[Report]) -> Result<Attempts> {
+async fn current_attempts<'a>(
+    conn: &mut SqliteConnection,
+    reports: &[Report],
+) -> Result<Listeners<'a>> {
     let keys: BTreeSet<_> =
         reports.iter().map(|report| (report.segment_id, report.attempt)).collect();
-    let mut attempts = Attempts::new();
+    let mut attempts = Listeners::new();
     for (segment_id, attempt) in keys {
-        let id = segment_id.to_string();
-        let running = segment::is_current(conn, &id, attempt).await?;
-        let current = Current { segment_id: id, attempt, running, step: None };
-        attempts.insert((segment_id, attempt), current);
+        let current = Current::read(conn, segment_id, attempt).await?;
+        let listener = |current| Listener { current, checkpoint: None, ending: None };
+        attempts.insert((segment_id, attempt), current.map(listener));
     }
     Ok(attempts)
 }
 
-impl Current {
-    async fn apply(
-        &mut self,
-        conn: &mut SqliteConnection,
-        event: &TrainerEvent,
-        now: UnixSeconds,
-    ) -> Result<()> {
+impl<'a> Listener<'a> {
+    /// Takes an event in; `false` if the attempt is over.
+    fn hear(&mut self, event: &'a TrainerEvent, now: UnixSeconds) -> bool {
+        if self.ending.is_some() {
+            return false;
+        }
+        let used = &mut self.current.used;
         match event {
-            TrainerEvent::Started { step } => {
-                attempt::set_start_step(conn, &self.segment_id, self.attempt, *step).await
-            }
-            TrainerEvent::Progress { step, .. }
-            | TrainerEvent::Evaluated { step, .. }
-            | TrainerEvent::Paused { step, .. } => {
-                self.step = Some(*step);
-                Ok(())
+            TrainerEvent::Started { step } => used.start(*step, now),
+            TrainerEvent::Progress { step, .. } | TrainerEvent::Evaluated { step, .. } => {
+                used.reach(*step);
             }
             TrainerEvent::Checkpointed { step, digest, bytes } => {
-                self.step = Some(*step);
-                let checkpoint = Checkpoint { step: *step, digest: digest.clone(), bytes: *bytes };
-                segment::set_checkpoint(conn, &self.segment_id, &checkpoint).await
+                used.reach(*step);
+                let digest = digest.clone();
+                self.checkpoint = Some(Checkpoint { step: *step, digest, bytes: *bytes });
             }
-            TrainerEvent::Finished { spent, .. } => {
-                self.end(conn, &Ending::Finished(*spent), now).await
-            }
-            TrainerEvent::Diverged { step, spent } => {
-                self.end(conn, &Ending::Diverged(*step, *spent), now).await
-            }
-            TrainerEvent::Interrupted { spent, .. } => {
-                self.end(conn, &Ending::Interrupted(*spent), now).await
-            }
-            TrainerEvent::Failed { reason, .. } => {
-                self.end(conn, &Ending::Failed(reason), now).await
-            }
+            TrainerEvent::Finished { spent, .. }
+            | TrainerEvent::Diverged { spent, .. }
+            | TrainerEvent::Interrupted { spent, .. }
+            | TrainerEvent::Paused { spent, .. } => used.report(spent),
+            TrainerEvent::Failed { .. } => used.cut(now),
         }
+        self.ending = ending(event);
+        self.current.events += 1;
+        self.current.used.heard_at = Some(now);
+        true
     }
 
-    async fn end(
-        &mut self,
-        conn: &mut SqliteConnection,
-        ending: &Ending<'_>,
-        now: UnixSeconds,
-    ) -> Result<()> {
-        self.save_progress(conn).await?;
-        attempt::end(conn, &self.segment_id, self.attempt, ending, now).await?;
-        self.running = false;
-        Ok(())
-    }
-
-    async fn save_progress(&self, conn: &mut SqliteConnection) -> Result<()> {
-        match self.step {
-            Some(step) if self.running => {
-                attempt::set_progress(conn, &self.segment_id, self.attempt, step).await
-            }
-            Some(_) | None => Ok(()),
+    async fn save(&self, conn: &mut SqliteConnection, now: UnixSeconds) -> Result<()> {
+        if let Some(checkpoint) = &self.checkpoint {
+            segment::set_checkpoint(conn, &self.current.segment_id, checkpoint).await?;
         }
+        match self.ending {
+            Some(ending) => self.current.end(conn, ending, now).await,
+            None => self.current.save(conn, None).await,
+        }
+    }
+}
+
+/// How the attempt ends with this event; None if it goes on.
+fn ending(event: &TrainerEvent) -> Option<Ending<'_>> {
+    match event {
+        TrainerEvent::Started { .. }
+        | TrainerEvent::Progress { .. }
+        | TrainerEvent::Evaluated { .. }
+        | TrainerEvent::Checkpointed { .. }
+        | TrainerEvent::Paused { .. } => None,
+        TrainerEvent::Finished { .. } => Some(Ending::Finished),
+        TrainerEvent::Diverged { step, .. } => Some(Ending::Diverged(*step)),
+        TrainerEvent::Interrupted { .. } => Some(Ending::Interrupted),
+        TrainerEvent::Failed { reason, failure } => Some(match failure {
+            Failure::Other => Ending::GivenUp(reason),
+            Failure::OutOfMemory
+            | Failure::DiskFull
+            | Failure::ParentCheckpoint
+            | Failure::Replaced => Ending::Failed(reason),
+        }),
     }
 }
 
 fn measurements<'a>(
     reports: &'a [Report],
     accepted: &[bool],
-    attempts: &'a Attempts,
+    attempts: &'a Listeners<'_>,
 ) -> Result<Vec<Measurement<'a>>> {
     let mut rows = Vec::new();
     for (report, _) in reports.iter().zip(accepted).filter(|(_, accepted)| **accepted) {
-        let segment_id = &attempts[&(report.segment_id, report.attempt)].segment_id;
+        let Some(listener) = &attempts[&(report.segment_id, report.attempt)] else { continue };
+        let segment_id = &listener.current.segment_id;
         let mut add = |step: u64, metric, value| -> Result<()> {
             rows.push(Measurement { segment_id, metric, step: signed("step", step)?, value });
             Ok(())
@@ -273,10 +309,71 @@ mod tests {
         let events = [TrainerEvent::Started { step: 90 }, progress(120, 1.0), failed];
         let reports = events.map(|event| Report { segment_id: id, attempt, event });
         assert_eq!(test.store.record_batch(&reports, 3.0).await.unwrap(), [true; 3]);
-        assert_eq!(state(&test, id).await, SegmentState::Failed { reason: "no memory".into() });
+        assert_eq!(state(&test, id).await, SegmentState::Pending);
         assert_eq!(test.value("select steps from attempt").await, Value::Integer(30));
         let spent = test.store.spent("small").await.unwrap();
         assert_eq!(spent.train_flops, 30.0 * plan.segments[2].recipe.step_flops());
+    }
+
+    #[tokio::test]
+    async fn a_segment_fails_where_trying_again_would_not_help() {
+        let (test, plan) = planned_store().await;
+        let id = plan.id(0);
+        for failure in [
+            Failure::OutOfMemory,
+            Failure::DiskFull,
+            Failure::ParentCheckpoint,
+            Failure::Replaced,
+            Failure::Other,
+        ] {
+            let attempt = test.begin(id).await;
+            let reason = "as it says".to_owned();
+            let event = TrainerEvent::Failed { reason: reason.clone(), failure };
+            assert!(test.store.record(id, attempt, &event, 3.0).await.unwrap());
+            let expected = match failure {
+                Failure::Other => SegmentState::Failed { reason },
+                _ => SegmentState::Pending,
+            };
+            assert_eq!(state(&test, id).await, expected);
+        }
+        let failed =
+            "select count(*) from attempt where outcome = 'failed' and reason = 'as it says'";
+        assert_eq!(test.value(failed).await, Value::Integer(5));
+    }
+
+    #[tokio::test]
+    async fn a_paused_attempt_goes_on_and_its_stretches_add_up() {
+        let (test, plan) = planned_store().await;
+        let id = plan.id(0);
+        let attempt = test.begin(id).await;
+        let spent = |steps, device_s, peak_bytes| Spent {
+            steps,
+            device_s,
+            data_s: 0.5,
+            peak_bytes: Some(peak_bytes),
+        };
+        let events = [
+            TrainerEvent::Started { step: 0 },
+            progress(30, 1.0),
+            TrainerEvent::Paused { step: 30, spent: spent(30, 2.0, 900) },
+            TrainerEvent::Started { step: 30 },
+            progress(80, 0.5),
+            TrainerEvent::Finished { step: 80, spent: spent(50, 3.0, 700) },
+        ];
+        for event in &events[..4] {
+            assert!(test.store.record(id, attempt, event, 3.0).await.unwrap());
+        }
+        assert_eq!(state(&test, id).await, SegmentState::Running);
+        assert_eq!(test.value("select steps from attempt").await, Value::Integer(30));
+        // The rest after a restart, from all that the attempt wrote down.
+        assert!(test.store.catch_up(id, attempt, &events, 4.0).await.unwrap());
+        assert!(!test.store.catch_up(id, attempt, &events, 5.0).await.unwrap());
+        let sums = "select start_step || ',' || steps || ',' || device_s || ',' || data_s || ',' || peak_bytes
+                    from attempt";
+        assert_eq!(test.value(sums).await, Value::Text("0,80,5.0,1.0,900".into()));
+        let used = test.store.spent("small").await.unwrap();
+        assert_eq!(used.train_flops, plan.segments[0].train_flops());
+        assert_eq!(test.value("select max(chain_device_s) from segment").await, Value::Real(5.0));
     }
 
     #[tokio::test]

@@ -71,10 +71,13 @@ pub struct LearningCurve {
 pub struct Spent {
     pub attempts: u64,
     pub train_flops: f64,
-    /// Without lost and failed attempts, which could not report theirs.
+    /// Without running, lost and failed attempts, which did not report theirs.
     pub device_s: f64,
     /// Of evaluations on other tasks.
     pub evaluation_flops: f64,
+    /// Seconds on the device to charge: as `device_s`, and of attempts that could not report theirs how
+    /// long they are known to have executed; of running ones up to their last word.
+    pub charged_s: f64,
 }
 
 impl Store {
@@ -188,6 +191,7 @@ impl Store {
             train_flops: row.try_get("train_flops")?,
             device_s: row.try_get("device_s")?,
             evaluation_flops: row.try_get("evaluation_flops")?,
+            charged_s: row.try_get("charged_s")?,
         })
     }
 }
@@ -234,7 +238,7 @@ impl TrialState {
         }
     }
 
-    fn read(word: &str) -> Result<Self> {
+    pub(crate) fn read(word: &str) -> Result<Self> {
         [Self::Pending, Self::Running, Self::Finished, Self::Diverged, Self::Failed]
             .into_iter()
             .find(|state| state.word() == word)
@@ -249,7 +253,7 @@ mod tests {
     use super::*;
     use crate::Report;
     use crate::testing::{
-        TestStore, empty_store, evaluated, planned_store, progress, sweep, with_evaluation,
+        TestStore, empty_store, evaluated, planned_store, progress, with_evaluation,
     };
 
     async fn states(test: &TestStore) -> Vec<TrialState> {
@@ -289,8 +293,13 @@ mod tests {
         assert_eq!((results[1].examples_seen, results[1].shape.as_str()), (200 * 8, "8x1"));
         let spent = test.store.spent("small").await.unwrap();
         let planned: f64 = plan.segments.iter().map(spec::SegmentSpec::train_flops).sum();
-        let expected =
-            Spent { attempts: 4, train_flops: planned, device_s: 17.0, evaluation_flops: 0.0 };
+        let expected = Spent {
+            attempts: 4,
+            train_flops: planned,
+            device_s: 17.0,
+            evaluation_flops: 0.0,
+            charged_s: 17.0,
+        };
         assert_eq!(spent, expected);
     }
 
@@ -299,7 +308,7 @@ mod tests {
         let (test, plan) = planned_store().await;
         let id = plan.id(0);
         let attempt = test.begin(id).await;
-        let spent = Used { steps: 30, device_s: 1.5, data_s: 0.0 };
+        let spent = Used { steps: 30, device_s: 1.5, data_s: 0.0, peak_bytes: None };
         let diverged = TrainerEvent::Diverged { step: 30, spent };
         assert!(test.store.record(id, attempt, &diverged, 3.0).await.unwrap());
         assert_eq!(states(&test).await, [TrialState::Diverged; 2]);
@@ -324,11 +333,11 @@ mod tests {
         test.store.record_batch(&reports, 2.0).await.unwrap();
         assert!(test.store.lose_attempt(id, lost, "killed", 2.0).await.unwrap());
         let part = test.begin(id).await;
-        let spent = Used { steps: 60, device_s: 3.0, data_s: 0.0 };
+        let spent = Used { steps: 60, device_s: 3.0, data_s: 0.0, peak_bytes: None };
         let interrupted = TrainerEvent::Interrupted { step: 60, spent };
         assert!(test.store.record(id, part, &interrupted, 3.0).await.unwrap());
         let rest = test.begin(id).await;
-        let spent = Used { steps: 20, device_s: 1.0, data_s: 0.0 };
+        let spent = Used { steps: 20, device_s: 1.0, data_s: 0.0, peak_bytes: None };
         let finished = TrainerEvent::Finished { step: 80, spent };
         assert!(test.store.record(id, rest, &finished, 3.0).await.unwrap());
         test.finish(&plan.segments[1], 0.8, 2.0).await;
@@ -353,7 +362,7 @@ mod tests {
 
     async fn evaluated_store() -> (TestStore, crate::testing::Plan) {
         let (test, plan) = (empty_store().await, with_evaluation(0));
-        test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 1.0).await.unwrap();
+        test.save_trials("small", &plan, ..).await;
         for segment in &plan.segments[..4] {
             test.finish(segment, 0.8, 2.0).await;
         }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::testing::{empty_store, on_cpu, progress, sweep, two_trials};
+use crate::testing::{Plan, empty_store, on_cpu, progress, sweep, two_trials};
 use crate::{Report, Store};
 
 const TRIALS: u64 = 10_000;
@@ -12,8 +12,8 @@ const TRIALS: u64 = 10_000;
 async fn ten_thousand_trials_are_saved_and_read() {
     let test = empty_store().await;
     let plans: Vec<_> = (0..TRIALS / 2).map(two_trials).collect();
-    let trials: Vec<_> = plans.iter().flat_map(|plan| plan.trials.clone()).collect();
-    let segments: Vec<_> = plans.iter().flat_map(|plan| plan.segments.clone()).collect();
+    let trials: Vec<_> = plans.iter().flat_map(Plan::trials).collect();
+    let segments: Vec<_> = plans.iter().flat_map(Plan::segments).collect();
     let sweep = sweep("large");
     for what in ["saved", "saved again"] {
         let start = Instant::now();
@@ -64,7 +64,7 @@ async fn finish_everything(store: &Store) {
 async fn measurements_are_stored() {
     let test = empty_store().await;
     let plan = two_trials(0);
-    test.store.save_sweep(&sweep("one"), &plan.trials, &plan.segments, 1.0).await.unwrap();
+    test.save_trials("one", &plan, ..).await;
     let segment_id = plan.id(0);
     let attempt = test.store.begin_attempt(segment_id, &on_cpu(), 1.0).await.unwrap();
     let reports: Vec<_> = (0..50_000)
@@ -89,8 +89,7 @@ async fn attempts_begin_and_end() {
     let test = empty_store().await;
     let plans: Vec<_> = (0..250).map(two_trials).collect();
     for (n, plan) in plans.iter().enumerate() {
-        let sweep = sweep(&n.to_string());
-        test.store.save_sweep(&sweep, &plan.trials, &plan.segments, 1.0).await.unwrap();
+        test.save_trials(&n.to_string(), plan, ..).await;
     }
     let start = Instant::now();
     for segment in plans.iter().flat_map(|plan| &plan.segments) {

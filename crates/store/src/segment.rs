@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::Store;
 use crate::convert::{signed, unsigned};
+use crate::document::{self, json};
 use crate::error::{Result, StoreError};
 
 /// Where a segment stands.
@@ -64,18 +65,76 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn reopen(&self, segments: &[SegmentId]) -> Result<()> {
+        sqlx::query(
+            "update segment set state = 'pending', reason = null
+             where segment_id in (select value from json_each(?1)) and state in ('failed', 'finished')",
+        )
+        .bind(json(&segments))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes pending segments failed, without an attempt at them; how many were pending.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_up(&self, segments: &[SegmentId], reason: &str) -> Result<u64> {
+        let updated = sqlx::query(
+            "update segment set state = 'failed', reason = ?2
+             where segment_id in (select value from json_each(?1)) and state = 'pending'",
+        );
+        let updated = updated.bind(json(&segments)).bind(reason).execute(&self.pool).await?;
+        Ok(updated.rows_affected())
+    }
+
+    /// Keeps how many seconds each of these segments is predicted to take, unless it has been attempted:
+    /// a prediction is one that was made before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn predict(&self, seconds: &[(SegmentId, f64)]) -> Result<()> {
         let mut tx = self.write().await?;
-        for segment_id in segments {
+        for seconds in seconds.chunks(10_000) {
             sqlx::query(
-                "update segment set state = 'pending', reason = null
-                 where segment_id = ?1 and state in ('failed', 'finished')",
+                "update segment set predicted_s = new.value ->> 1 from json_each(?1) as new
+                 where segment_id = new.value ->> 0 and attempt = 0
+                   and predicted_s is not new.value ->> 1",
             )
-            .bind(segment_id.to_string())
+            .bind(json(&seconds))
             .execute(&mut *tx)
             .await?;
         }
         Ok(tx.commit().await?)
     }
+
+    /// The smallest micro-batch of each segment of a sweep that was attempted with one other than its
+    /// recipe's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn micro_batches(&self, sweep: &str) -> Result<Vec<(SegmentId, u32)>> {
+        let rows = sqlx::query(
+            "select segment_id, min(micro_batch) as micro_batch from attempt
+             where micro_batch is not null
+               and exists (select 1 from trial_segment
+                           where sweep = ?1 and segment_id = attempt.segment_id)
+             group by segment_id",
+        );
+        let read = |row: &SqliteRow| {
+            Ok((row.try_get::<&str, _>("segment_id")?.parse()?, row.try_get("micro_batch")?))
+        };
+        rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+}
+
+/// A segment to be saved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannedSegment<'a> {
+    pub id: SegmentId,
+    pub spec: &'a SegmentSpec,
+    /// [`spec::Recipe::workload_id`].
+    pub workload: Id,
 }
 
 struct SegmentRow {
@@ -85,23 +144,26 @@ struct SegmentRow {
     start_step: i64,
     end_step: i64,
     train_flops: f64,
-    spec: String,
+    workload: String,
 }
 
 impl SegmentRow {
-    fn of(segment: &SegmentSpec) -> Result<Self> {
-        let spec = canonical_json(segment);
+    fn of(segment: &PlannedSegment<'_>) -> Result<Self> {
+        let spec = segment.spec;
         Ok(Self {
-            segment_id: Id::of_canonical(&spec).to_string(),
-            parent_id: segment.parent.map(|parent| parent.to_string()),
-            kind: kind_word(segment.kind),
-            start_step: signed("start", segment.start)?,
-            end_step: signed("end", segment.end)?,
-            train_flops: segment.train_flops(),
-            spec,
+            segment_id: segment.id.to_string(),
+            parent_id: spec.parent.map(|parent| parent.to_string()),
+            kind: kind_word(spec.kind),
+            start_step: signed("start", spec.start)?,
+            end_step: signed("end", spec.end)?,
+            train_flops: spec.train_flops(),
+            workload: segment.workload.to_string(),
         })
     }
 }
+
+const KINDS: [SegmentKind; 4] =
+    [SegmentKind::Trunk, SegmentKind::Cooldown, SegmentKind::Whole, SegmentKind::Transfer];
 
 const fn kind_word(kind: SegmentKind) -> &'static str {
     match kind {
@@ -112,15 +174,23 @@ const fn kind_word(kind: SegmentKind) -> &'static str {
     }
 }
 
+pub(crate) fn read_kind(word: &str) -> Result<SegmentKind> {
+    KINDS
+        .into_iter()
+        .find(|kind| kind_word(*kind) == word)
+        .ok_or_else(|| StoreError::Unexpected { what: "kind", value: word.to_owned() })
+}
+
 /// Adds the segments that are not there yet, as pending; the others keep their state.
 pub(crate) async fn insert_missing(
     conn: &mut SqliteConnection,
-    segments: &[SegmentSpec],
+    segments: &[PlannedSegment<'_>],
 ) -> Result<()> {
     for segments in segments.chunks(200) {
         let rows: Vec<_> = segments.iter().map(SegmentRow::of).collect::<Result<_>>()?;
         let mut insert = QueryBuilder::new(
-            "insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops, spec) ",
+            "insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
+                                  workload) ",
         );
         insert.push_values(&rows, |mut row, segment| {
             row.push_bind(&segment.segment_id)
@@ -129,9 +199,16 @@ pub(crate) async fn insert_missing(
                 .push_bind(segment.start_step)
                 .push_bind(segment.end_step)
                 .push_bind(segment.train_flops)
-                .push_bind(&segment.spec);
+                .push_bind(&segment.workload);
         });
-        insert.push(" on conflict (segment_id) do nothing").build().execute(&mut *conn).await?;
+        // A store of an older version did not know the workload.
+        insert.push(
+            " on conflict (segment_id) do update set workload = excluded.workload
+              where workload is null",
+        );
+        insert.build().execute(&mut *conn).await?;
+        let specs = segments.iter().map(|segment| canonical_json(segment.spec));
+        document::insert_missing(conn, specs).await?;
     }
     Ok(())
 }
@@ -177,36 +254,32 @@ pub(crate) async fn is_current(
     Ok(found == 1)
 }
 
-/// Leaves `running`; `false` if this attempt is stale. A trainer presumed dead may still report:
-/// the `where` clause makes it lose, whatever order the two arrive in.
+/// Moves the segment of an attempt that is current on from `running`.
 pub(crate) async fn leave(
     conn: &mut SqliteConnection,
     segment_id: &str,
-    attempt: u32,
     state: &SegmentState,
-) -> Result<bool> {
+) -> Result<()> {
     let (reason, diverged_step) = match state {
         SegmentState::Pending | SegmentState::Running | SegmentState::Finished => (None, None),
         SegmentState::Diverged { step } => (None, Some(signed("step", *step)?)),
         SegmentState::Failed { reason } => (Some(reason), None),
     };
-    let updated = sqlx::query(
-        "update segment set state = ?3, reason = ?4, diverged_step = ?5
-         where segment_id = ?1 and attempt = ?2 and state = 'running'",
+    sqlx::query(
+        "update segment set state = ?2, reason = ?3, diverged_step = ?4 where segment_id = ?1",
     )
     .bind(segment_id)
-    .bind(attempt)
     .bind(state.word())
     .bind(reason)
     .bind(diverged_step)
     .execute(conn)
     .await?;
-    Ok(updated.rows_affected() == 1)
+    Ok(())
 }
 
-/// Keeps what the chain up to this segment has taken, once it is over: its parent's sum and its own.
-/// An interrupted attempt counts, since its checkpoint was continued; a lost or failed one was
-/// repeated and does not.
+/// Keeps what the chain up to this segment has taken, once it is over: its parent's sum and its own,
+/// of the stretches that reported theirs, since the attempt that last began at the segment's start. One
+/// without a report was repeated, and so was what came before.
 pub(crate) async fn add_up_device_time(
     conn: &mut SqliteConnection,
     segment_id: &str,
@@ -215,7 +288,9 @@ pub(crate) async fn add_up_device_time(
         "update segment
          set chain_device_s =
              (select total(device_s) from attempt
-              where segment_id = ?1 and outcome in ('finished', 'interrupted', 'diverged'))
+              where segment_id = ?1 and attempt >=
+                  (select coalesce(max(attempt), 0) from attempt
+                   where segment_id = ?1 and start_step = segment.start_step))
              + coalesce((select parent.chain_device_s from segment as parent
                          where parent.segment_id = segment.parent_id), 0)
          where segment_id = ?1",
@@ -293,7 +368,8 @@ fn read_checkpoint(row: &SqliteRow) -> Result<Option<Checkpoint>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::planned_store;
+    use crate::testing::{on_cpu, planned_store};
+    use crate::{NewAttempt, Value};
 
     #[tokio::test]
     async fn a_failed_segment_waits_until_it_is_reopened() {
@@ -304,7 +380,7 @@ mod tests {
         assert!(test.store.fail_segment(id, fence, "no memory", 3.0).await.unwrap());
         let failed = SegmentState::Failed { reason: "no memory".into() };
         assert_eq!(state(&test.store, id).await, failed);
-        let refused = test.store.begin_attempt(id, &crate::testing::on_cpu(), 4.0).await;
+        let refused = test.store.begin_attempt(id, &on_cpu(), 4.0).await;
         assert!(matches!(refused, Err(StoreError::NotPending { state, .. }) if state == "failed"));
         test.store.reopen(&[id]).await.unwrap();
         assert_eq!(state(&test.store, id).await, SegmentState::Pending);
@@ -316,8 +392,45 @@ mod tests {
         let (test, plan) = planned_store().await;
         let id = crate::testing::two_trials(7).id(0);
         assert!(plan.segments.iter().all(|segment| segment.id() != id));
-        let refused = test.store.begin_attempt(id, &crate::testing::on_cpu(), 4.0).await;
+        let refused = test.store.begin_attempt(id, &on_cpu(), 4.0).await;
         assert!(matches!(refused, Err(StoreError::UnknownSegment(unknown)) if unknown == id));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_pending_is_given_up() {
+        let (test, plan) = planned_store().await;
+        test.finish(&plan.segments[0], 1.0, 5.0).await;
+        test.begin(plan.id(1)).await;
+        let ids: Vec<_> = (0..4).map(|segment| plan.id(segment)).collect();
+        assert_eq!(test.store.give_up(&ids, "its shape does not fit").await.unwrap(), 2);
+        let failed = SegmentState::Failed { reason: "its shape does not fit".into() };
+        let expected = [SegmentState::Finished, SegmentState::Running, failed.clone(), failed];
+        for (id, expected) in ids.iter().zip(expected) {
+            assert_eq!(state(&test.store, *id).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_prediction_is_made_before_the_first_attempt() {
+        let (test, plan) = planned_store().await;
+        let (first, second) = (plan.id(0), plan.id(1));
+        test.store.predict(&[(first, 2.0), (second, 3.0)]).await.unwrap();
+        test.begin(first).await;
+        test.store.predict(&[(first, 20.0), (second, 30.0)]).await.unwrap();
+        assert_eq!(test.value("select sum(predicted_s) from segment").await, Value::Real(32.0));
+    }
+
+    #[tokio::test]
+    async fn the_smallest_micro_batch_of_a_segment_is_remembered() {
+        let (test, plan) = planned_store().await;
+        assert_eq!(test.store.micro_batches("small").await.unwrap(), []);
+        test.begin(plan.id(1)).await;
+        for micro_batch in [Some(4), Some(2), None] {
+            let attempt = NewAttempt { micro_batch, ..on_cpu() };
+            test.store.begin_attempt(plan.id(0), &attempt, 2.0).await.unwrap();
+        }
+        assert_eq!(test.store.micro_batches("small").await.unwrap(), [(plan.id(0), 2)]);
+        assert_eq!(test.store.micro_batches("other").await.unwrap(), []);
     }
 
     async fn state(store: &Store, id: SegmentId) -> SegmentState {

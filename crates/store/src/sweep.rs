@@ -1,10 +1,11 @@
 //! Table `sweep`: one row per grid file. Saving a plan starts here.
 
-use spec::SegmentSpec;
+use spec::Id;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::Result;
+use crate::segment::PlannedSegment;
 use crate::trial::PlannedTrial;
 use crate::{Store, UnixSeconds, segment, trial};
 
@@ -30,7 +31,8 @@ pub struct StoredSweep {
 impl Store {
     /// Saves a plan: the sweep, its trials in this order, and the segments that they need. What is
     /// known already keeps its state, so saving the same plan again changes nothing but the time. A
-    /// plan that differs replaces the sweep's membership; segments of the old one stay.
+    /// plan that differs replaces the sweep's membership; segments of the old one stay. Ids are trusted
+    /// to be the hashes of their specs.
     ///
     /// # Errors
     /// A trial without segments, or a chain that names a segment that neither `segments` nor the
@@ -38,14 +40,18 @@ impl Store {
     pub async fn save_sweep(
         &self,
         sweep: &SweepRecord,
-        trials: &[PlannedTrial],
-        segments: &[SegmentSpec],
+        trials: &[PlannedTrial<'_>],
+        segments: &[PlannedSegment<'_>],
         now: UnixSeconds,
     ) -> Result<()> {
+        let hash = trial::hash(trials);
         let mut tx = self.write().await?;
-        upsert(&mut tx, sweep, now).await?;
-        segment::insert_missing(&mut tx, segments).await?;
-        trial::replace_members(&mut tx, &sweep.name, trials).await?;
+        let is_stored = has_plan(&mut tx, &sweep.name, hash).await?;
+        upsert(&mut tx, sweep, hash, now).await?;
+        if !is_stored {
+            segment::insert_missing(&mut tx, segments).await?;
+            trial::replace_members(&mut tx, &sweep.name, trials).await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -72,17 +78,34 @@ impl Store {
     }
 }
 
-async fn upsert(conn: &mut SqliteConnection, sweep: &SweepRecord, now: UnixSeconds) -> Result<()> {
+/// Whether what is stored of the sweep is this plan already.
+async fn has_plan(conn: &mut SqliteConnection, sweep: &str, hash: Id) -> Result<bool> {
+    let stored: Option<Option<String>> =
+        sqlx::query_scalar("select plan_hash from sweep where name = ?1")
+            .bind(sweep)
+            .fetch_optional(conn)
+            .await?;
+    Ok(stored.flatten() == Some(hash.to_string()))
+}
+
+async fn upsert(
+    conn: &mut SqliteConnection,
+    sweep: &SweepRecord,
+    plan_hash: Id,
+    now: UnixSeconds,
+) -> Result<()> {
     sqlx::query(
-        "insert into sweep (name, created_at, updated_at, source, spec)
-         values (?1, ?2, ?2, ?3, ?4)
+        "insert into sweep (name, created_at, updated_at, source, spec, plan_hash)
+         values (?1, ?2, ?2, ?3, ?4, ?5)
          on conflict (name) do update
-         set updated_at = excluded.updated_at, source = excluded.source, spec = excluded.spec",
+         set updated_at = excluded.updated_at, source = excluded.source, spec = excluded.spec,
+             plan_hash = excluded.plan_hash",
     )
     .bind(&sweep.name)
     .bind(now)
     .bind(&sweep.source)
     .bind(&sweep.spec)
+    .bind(plan_hash.to_string())
     .execute(conn)
     .await?;
     Ok(())
@@ -108,7 +131,10 @@ mod tests {
         let (test, plan) = planned_store().await;
         test.finish(&plan.segments[0], 1.0, 5.0).await;
         let before = test.store.segment_states("small").await.unwrap();
-        test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 9.0).await.unwrap();
+        test.store
+            .save_sweep(&sweep("small"), &plan.trials(), &plan.segments(), 9.0)
+            .await
+            .unwrap();
         assert_eq!(test.store.segment_states("small").await.unwrap(), before);
         let stored = test.store.sweep("small").await.unwrap().unwrap();
         assert_eq!((stored.created_at, stored.updated_at), (1.0, 9.0));
@@ -120,10 +146,7 @@ mod tests {
     async fn a_changed_plan_replaces_the_members_and_keeps_what_was_trained() {
         let (test, plan) = planned_store().await;
         test.finish(&plan.segments[0], 1.0, 5.0).await;
-        test.store
-            .save_sweep(&sweep("small"), &plan.trials[1..], &plan.segments, 2.0)
-            .await
-            .unwrap();
+        test.save_trials("small", &plan, 1..).await;
         let results = test.store.trial_results("small").await.unwrap();
         assert_eq!(results.iter().map(|row| row.steps).collect::<Vec<_>>(), [200]);
         let states = test.store.segment_states("small").await.unwrap();
@@ -134,10 +157,7 @@ mod tests {
     #[tokio::test]
     async fn two_sweeps_share_a_trial_and_its_segments() {
         let (test, plan) = planned_store().await;
-        test.store
-            .save_sweep(&sweep("other"), &plan.trials[..1], &plan.segments, 2.0)
-            .await
-            .unwrap();
+        test.save_trials("other", &plan, ..1).await;
         test.finish(&plan.segments[0], 1.0, 5.0).await;
         test.finish(&plan.segments[1], 0.8, 2.0).await;
         let [small, other] = ["small", "other"];
@@ -152,10 +172,10 @@ mod tests {
         let test = empty_store().await;
         let mut plan = two_trials(0);
         let missing =
-            test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments[..3], 1.0).await;
+            test.store.save_sweep(&sweep("a"), &plan.trials(), &plan.segments()[..3], 1.0).await;
         assert!(matches!(missing, Err(StoreError::Sqlite(_))), "{missing:?}");
         plan.trials[1].chain.clear();
-        let empty = test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments, 1.0).await;
+        let empty = test.store.save_sweep(&sweep("a"), &plan.trials(), &plan.segments(), 1.0).await;
         assert!(matches!(empty, Err(StoreError::EmptyChain(_))), "{empty:?}");
         assert_eq!(test.store.sweeps().await.unwrap(), []);
     }
@@ -164,7 +184,8 @@ mod tests {
     async fn a_seed_beyond_sqlites_integers_is_refused_by_name() {
         let test = empty_store().await;
         let plan = two_trials(u64::MAX);
-        let result = test.store.save_sweep(&sweep("a"), &plan.trials, &plan.segments, 1.0).await;
+        let result =
+            test.store.save_sweep(&sweep("a"), &plan.trials(), &plan.segments(), 1.0).await;
         let message = result.unwrap_err().to_string();
         assert!(message.contains("seed = 18446744073709551615"), "{message}");
     }

@@ -1,13 +1,14 @@
 //! Builders for this crate's tests.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 
 use spec::{SegmentId, SegmentKind, SegmentSpec, Spent, TrainerEvent, TrialSpec};
 use tempfile::TempDir;
 use test_support::{few_shot, recipe};
 
-use crate::{NewAttempt, PlannedTrial, Store, SweepRecord};
+use crate::{NewAttempt, PlannedSegment, PlannedTrial, Store, SweepRecord};
 
 pub(crate) struct TestStore {
     pub store: Store,
@@ -26,7 +27,7 @@ pub(crate) async fn empty_store() -> TestStore {
 pub(crate) async fn planned_store() -> (TestStore, Plan) {
     let test = empty_store().await;
     let plan = two_trials(0);
-    test.store.save_sweep(&sweep("small"), &plan.trials, &plan.segments, 1.0).await.unwrap();
+    test.save_trials("small", &plan, ..).await;
     (test, plan)
 }
 
@@ -35,14 +36,46 @@ pub(crate) fn sweep(name: &str) -> SweepRecord {
 }
 
 pub(crate) struct Plan {
-    pub trials: Vec<PlannedTrial>,
+    pub trials: Vec<Trial>,
     pub segments: Vec<SegmentSpec>,
+}
+
+pub(crate) struct Trial {
+    pub spec: TrialSpec,
+    pub chain: Vec<SegmentId>,
+    pub evaluations: Vec<SegmentId>,
+    pub variant: Option<String>,
 }
 
 impl Plan {
     pub fn id(&self, segment: usize) -> SegmentId {
         self.segments[segment].id()
     }
+
+    pub fn trials(&self) -> Vec<PlannedTrial<'_>> {
+        self.trials.iter().map(Trial::planned).collect()
+    }
+
+    pub fn segments(&self) -> Vec<PlannedSegment<'_>> {
+        self.segments.iter().map(planned_segment).collect()
+    }
+}
+
+impl Trial {
+    fn planned(&self) -> PlannedTrial<'_> {
+        PlannedTrial {
+            id: self.spec.id(),
+            spec: &self.spec,
+            chain: &self.chain,
+            evaluations: &self.evaluations,
+            variant: self.variant.as_deref(),
+        }
+    }
+}
+
+fn planned_segment(spec: &SegmentSpec) -> PlannedSegment<'_> {
+    let workload = spec.recipe.workload_id(spec.transfer.as_ref());
+    PlannedSegment { id: spec.id(), spec, workload }
 }
 
 /// Two lengths over one trunk. Segments: 0 trunk to 80, 1 its cooldown to 100 (trial 0), 2 trunk
@@ -62,7 +95,7 @@ pub(crate) fn two_trials(seed: u64) -> Plan {
     let short = segment(Some(&trunk), SegmentKind::Cooldown, 100);
     let longer = segment(Some(&trunk), SegmentKind::Trunk, 160);
     let long = segment(Some(&longer), SegmentKind::Cooldown, 200);
-    let trial = |steps, cooldown, chain: &[&SegmentSpec]| PlannedTrial {
+    let trial = |steps, cooldown, chain: &[&SegmentSpec]| Trial {
         spec: TrialSpec { recipe: recipe.clone(), steps, cooldown },
         chain: chain.iter().map(|segment| segment.id()).collect(),
         evaluations: Vec::new(),
@@ -95,7 +128,14 @@ pub(crate) fn with_evaluation(seed: u64) -> Plan {
 }
 
 pub(crate) fn on_cpu() -> NewAttempt {
-    NewAttempt { device: "cpu".into(), device_name: "a processor".into(), threads: 1, pid: 42 }
+    NewAttempt {
+        device: "cpu".into(),
+        device_name: "a processor".into(),
+        threads: 1,
+        pid: Some(42),
+        job: None,
+        micro_batch: None,
+    }
 }
 
 pub(crate) fn progress(step: u64, train_loss: f64) -> TrainerEvent {
@@ -115,10 +155,18 @@ pub(crate) fn evaluated(step: u64, val_loss: f64) -> TrainerEvent {
 }
 
 pub(crate) fn finished(step: u64, steps: u64, device_s: f64) -> TrainerEvent {
-    TrainerEvent::Finished { step, spent: Spent { steps, device_s, data_s: 0.1, peak_bytes: None } }
+    let spent = Spent { steps, device_s, data_s: 0.1, peak_bytes: Some(1000) };
+    TrainerEvent::Finished { step, spent }
 }
 
 impl TestStore {
+    /// Saves a sweep of some of a plan's trials.
+    pub async fn save_trials(&self, name: &str, plan: &Plan, range: impl RangeBounds<usize>) {
+        let trials = plan.trials();
+        let trials = &trials[(range.start_bound().cloned(), range.end_bound().cloned())];
+        self.store.save_sweep(&sweep(name), trials, &plan.segments(), 1.0).await.unwrap();
+    }
+
     /// Runs a segment from its first step to its last.
     pub async fn finish(&self, segment: &SegmentSpec, val_loss: f64, device_s: f64) {
         let (store, id) = (&self.store, segment.id());

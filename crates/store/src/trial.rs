@@ -1,27 +1,37 @@
 //! Tables `trial`, `sweep_trial` and `trial_segment`: the points of a sweep and the chain of segments
 //! that makes each of them, with those that evaluate it on other tasks.
 
-use spec::{Id, SegmentId, TrialSpec, canonical_json};
+use spec::{Id, SegmentId, TrialId, TrialSpec, canonical_json};
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use crate::convert::signed;
+use crate::document;
 use crate::error::{Result, StoreError};
 
-/// A trial and its segments.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedTrial {
-    pub spec: TrialSpec,
+/// A trial to be saved, and its segments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannedTrial<'a> {
+    pub id: TrialId,
+    pub spec: &'a TrialSpec,
     /// Those that it consists of, from initialisation to its leaf.
-    pub chain: Vec<SegmentId>,
+    pub chain: &'a [SegmentId],
     /// Those that evaluate it on other tasks.
-    pub evaluations: Vec<SegmentId>,
+    pub evaluations: &'a [SegmentId],
     /// Its variant, in a sweep that has variants.
-    pub variant: Option<String>,
+    pub variant: Option<&'a str>,
 }
 
 /// Rows per insert: enough that the call costs little beside the rows, and 14 columns stay far
 /// below SQLite's 32766 parameters.
 const ROWS: usize = 200;
+
+/// Hash of all that a sweep's membership is made of.
+pub(crate) fn hash(trials: &[PlannedTrial<'_>]) -> Id {
+    trials.iter().fold(Id::of_canonical(""), |before, trial| {
+        let PlannedTrial { id, spec: _, chain, evaluations, variant } = trial;
+        Id::of_canonical(&format!("{before} {id} {chain:?} {evaluations:?} {variant:?}"))
+    })
+}
 
 struct TrialRow {
     trial_id: String,
@@ -34,15 +44,14 @@ struct TrialRow {
     train_flops: f64,
     learning_rate: f64,
     seed: i64,
-    spec: String,
 }
 
 /// One trial of a sweep: its own columns, its place, and its segments.
-struct Member {
+struct Member<'a> {
     trial: TrialRow,
     position: i64,
     leaf: String,
-    variant: Option<String>,
+    variant: Option<&'a str>,
     /// The chain, then the evaluations.
     segments: Vec<String>,
 }
@@ -51,7 +60,7 @@ struct Member {
 pub(crate) async fn replace_members(
     conn: &mut SqliteConnection,
     sweep: &str,
-    trials: &[PlannedTrial],
+    trials: &[PlannedTrial<'_>],
 ) -> Result<()> {
     sqlx::query("delete from trial_segment where sweep = ?1")
         .bind(sweep)
@@ -65,25 +74,27 @@ pub(crate) async fn replace_members(
             .map(|(trial, position)| Member::of(trial, position))
             .collect::<Result<_>>()?;
         insert_trials(conn, &members).await?;
+        let specs = trials.iter().map(|trial| canonical_json(trial.spec));
+        document::insert_missing(conn, specs).await?;
         insert_members(conn, sweep, &members).await?;
         insert_segments(conn, sweep, &members).await?;
     }
     Ok(())
 }
 
-impl Member {
-    fn of(planned: &PlannedTrial, position: usize) -> Result<Self> {
-        let trial = TrialRow::of(&planned.spec)?;
-        let leaf = planned.chain.last().ok_or_else(|| StoreError::EmptyChain(planned.spec.id()))?;
+impl<'a> Member<'a> {
+    fn of(planned: &PlannedTrial<'a>, position: usize) -> Result<Self> {
+        let trial = TrialRow::of(planned)?;
+        let leaf = planned.chain.last().ok_or(StoreError::EmptyChain(planned.id))?;
         Ok(Self {
             trial,
             position: signed("position", position as u64)?,
             leaf: leaf.to_string(),
-            variant: planned.variant.clone(),
+            variant: planned.variant,
             segments: planned
                 .chain
                 .iter()
-                .chain(&planned.evaluations)
+                .chain(planned.evaluations)
                 .map(SegmentId::to_string)
                 .collect(),
         })
@@ -91,11 +102,10 @@ impl Member {
 }
 
 impl TrialRow {
-    fn of(trial: &TrialSpec) -> Result<Self> {
-        let recipe = &trial.recipe;
-        let spec = canonical_json(trial);
+    fn of(planned: &PlannedTrial<'_>) -> Result<Self> {
+        let (trial, recipe) = (planned.spec, &planned.spec.recipe);
         Ok(Self {
-            trial_id: Id::of_canonical(&spec).to_string(),
+            trial_id: planned.id.to_string(),
             family: recipe.model.family(),
             shape: recipe.model.shape_name().to_owned(),
             params: signed("params", recipe.model.params())?,
@@ -105,16 +115,15 @@ impl TrialRow {
             train_flops: trial.train_flops(),
             learning_rate: recipe.train.learning_rate,
             seed: signed("seed", recipe.seed)?,
-            spec,
         })
     }
 }
 
 /// A trial that another sweep brought is left as it is: the id is a hash of all that is in the row.
-async fn insert_trials(conn: &mut SqliteConnection, members: &[Member]) -> Result<()> {
+async fn insert_trials(conn: &mut SqliteConnection, members: &[Member<'_>]) -> Result<()> {
     let mut insert = QueryBuilder::new(
         "insert into trial (trial_id, family, shape, params, unique_examples, examples_seen, steps,
-                            train_flops, learning_rate, seed, spec) ",
+                            train_flops, learning_rate, seed) ",
     );
     insert.push_values(members, |mut row, Member { trial, .. }| {
         row.push_bind(&trial.trial_id)
@@ -126,8 +135,7 @@ async fn insert_trials(conn: &mut SqliteConnection, members: &[Member]) -> Resul
             .push_bind(trial.steps)
             .push_bind(trial.train_flops)
             .push_bind(trial.learning_rate)
-            .push_bind(trial.seed)
-            .push_bind(&trial.spec);
+            .push_bind(trial.seed);
     });
     insert.push(" on conflict (trial_id) do nothing").build().execute(conn).await?;
     Ok(())
@@ -136,7 +144,7 @@ async fn insert_trials(conn: &mut SqliteConnection, members: &[Member]) -> Resul
 async fn insert_members(
     conn: &mut SqliteConnection,
     sweep: &str,
-    members: &[Member],
+    members: &[Member<'_>],
 ) -> Result<()> {
     let mut insert = QueryBuilder::new(
         "insert into sweep_trial (sweep, trial_id, position, leaf_segment_id, variant) ",
@@ -146,7 +154,7 @@ async fn insert_members(
             .push_bind(&member.trial.trial_id)
             .push_bind(member.position)
             .push_bind(&member.leaf)
-            .push_bind(&member.variant);
+            .push_bind(member.variant);
     });
     insert.build().execute(conn).await?;
     Ok(())
@@ -155,7 +163,7 @@ async fn insert_members(
 async fn insert_segments(
     conn: &mut SqliteConnection,
     sweep: &str,
-    members: &[Member],
+    members: &[Member<'_>],
 ) -> Result<()> {
     let links: Vec<_> = members
         .iter()

@@ -6,6 +6,8 @@ pub mod doctor;
 pub mod figures;
 pub mod fit;
 pub mod frontier;
+pub mod gc;
+pub mod logs;
 pub mod plan;
 pub mod predict;
 pub mod profiles;

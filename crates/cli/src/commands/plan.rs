@@ -1,35 +1,50 @@
 //! `isoflop plan`: what a sweep is and costs, before anything is trained.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use scheduler::{Plan, PlannedSegment};
 use serde_json::{Value, json};
-use spec::{SegmentId, SegmentKind, SweepSpec, TransferMethod, TransferSpec};
+use spec::{ModelSpec, SegmentId, SweepSpec, TransferMethod, TransferSpec};
+use store::{SegmentState, Store, WriterLock};
 
-use crate::devices::Devices;
+use crate::calibrate::calibrate;
+use crate::costs::{Basis, Costs, Guess};
+use crate::devices::{Devices, NamedSlot};
 use crate::exit::{ALL_DONE, bad_input};
-use crate::memory::memory_bytes;
+use crate::outlook::{Outlook, hours};
 use crate::output::{Format, Rows};
+use crate::paths::trainer_program;
+use crate::progress::workload_label;
+use crate::sharing::{Unshared, unshared};
 use crate::sweep_file::SweepFileArgs;
 
 /// Show a sweep's trials, shared segments, evaluations, FLOPs, memory and hours; trains nothing
 ///
-/// A row per shape, and per variant where there are variants. Memory is a rough upper bound of one
-/// trainer's: parameters, gradients, optimiser state, and the activations of one micro-batch.
-/// Hours are a guess: on CPU slots from a step's overhead and 4e10 FLOP/s, on GPUs from 1e14 FLOP/s.
-/// Give --flops-per-s what your device reaches.
+/// A row per shape, and per variant where there are variants. Hours and memory are of what finished
+/// attempts on such a device measured; else of what --calibrate measured there before; else guessed: on
+/// CPU slots from a step's overhead and 4e10 FLOP/s, on GPUs from 1e14 FLOP/s, and memory from above.
 #[derive(clap::Args)]
 pub struct PlanArgs {
     #[command(flatten)]
     sweep: SweepFileArgs,
 
+    /// The database, for what is known and done already; it need not exist
+    #[arg(long, value_name = "FILE", default_value = "results/isoflop.db")]
+    db: PathBuf,
+
     /// Where it would train: auto, cpu:N or cuda:0,1
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     devices: Devices,
 
-    /// Training FLOPs a second that one slot reaches
+    /// Take a few steps of each shape that the device is not known for, and store what they took
+    #[arg(long)]
+    calibrate: bool,
+
+    /// FLOPs a second that one slot reaches, instead of the guess
     #[arg(long, value_name = "FLOPS")]
     flops_per_s: Option<f64>,
 
@@ -38,97 +53,282 @@ pub struct PlanArgs {
     format: Format,
 }
 
-const GPU_FLOPS_PER_S: f64 = 1e14;
-
-pub fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+pub async fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let sweep = args.sweep.read()?;
     crate::source::check_if_present(&sweep)?;
-    let plan = Plan::new(&sweep.trials, &sweep.transfers);
+    let mut plan = Plan::new(&sweep.trials, &sweep.transfers);
     let slots = args.devices.slots().map_err(bad_input)?;
-    if let Some(rate) = args.flops_per_s
-        && !(rate.is_finite() && rate > 0.0)
-    {
-        return Err(bad_input(anyhow::anyhow!(
-            "--flops-per-s must be a positive number, not {rate}"
-        )));
-    }
-    let on_gpu = slots.iter().any(|slot| slot.slot.visible_gpu.is_some());
-    let cost = Cost {
-        n_slots: slots.len(),
-        flops_per_s: args.flops_per_s.or(on_gpu.then_some(GPU_FLOPS_PER_S)),
-    };
+    let guess = args.guess(&slots[0])?;
+    let (costs, finished) = args.known(&plan, &slots[0], guess).await?;
+    plan.weigh(&|segment| costs.seconds(segment));
+    let outlook = Outlook::new(&plan, &costs, slots.len(), &finished);
+    let shown = Shown { sweep: &sweep, plan: &plan, costs: &costs, outlook: &outlook };
     match args.format {
-        Format::Json => Rows::one(as_json(&sweep, &plan, &cost)).print(Format::Json)?,
-        Format::Csv => by_shape(&sweep, &plan, &cost).print(Format::Csv)?,
+        Format::Json => Rows::one(shown.json(args.flops_per_s)).print(Format::Json)?,
+        Format::Csv => shown.by_shape().print(Format::Csv)?,
         Format::Table => {
-            by_shape(&sweep, &plan, &cost).print(Format::Table)?;
-            print_totals(&sweep, &plan, &cost)?;
+            shown.by_shape().print(Format::Table)?;
+            shown.write_totals(&mut std::io::stdout().lock())?;
         }
     }
     Ok(ExitCode::from(ALL_DONE))
 }
 
-/// What segments take on the given slots, when every slot is busy to the end.
-struct Cost {
-    n_slots: usize,
-    /// None: the scheduler's own guess for a CPU core.
-    flops_per_s: Option<f64>,
-}
+impl PlanArgs {
+    fn guess(&self, slot: &NamedSlot) -> anyhow::Result<Guess> {
+        match self.flops_per_s {
+            None => Ok(Guess::of(slot)),
+            Some(rate) if rate.is_finite() && rate > 0.0 => Ok(Guess::of_rate(rate)),
+            Some(rate) => {
+                Err(bad_input(anyhow!("--flops-per-s must be a positive number, not {rate}")))
+            }
+        }
+    }
 
-impl Cost {
-    fn hours<'a>(&self, segments: impl Iterator<Item = &'a PlannedSegment>) -> f64 {
-        let seconds = |segment: &PlannedSegment| match self.flops_per_s {
-            Some(rate) => segment.spec.train_flops() / rate,
-            None => segment.estimated_s(),
-        };
-        segments.map(seconds).sum::<f64>() / self.n_slots as f64 / 3600.0
+    /// What the store knows of the plan's costs, and which of its segments have finished.
+    async fn known(
+        &self,
+        plan: &Plan,
+        slot: &NamedSlot,
+        guess: Guess,
+    ) -> anyhow::Result<(Costs, HashSet<SegmentId>)> {
+        if self.calibrate {
+            let _lock = WriterLock::acquire(&self.db).map_err(bad_input)?;
+            let store = Store::open(&self.db).await.map_err(bad_input)?;
+            calibrate(&store, &trainer_program()?, slot, plan).await?;
+            store.close().await;
+        }
+        if !self.db.exists() {
+            let none = Costs::new(plan, guess, &HashMap::new(), &HashMap::new());
+            return Ok((none, HashSet::new()));
+        }
+        let store = Store::open_read_only(&self.db).await.map_err(bad_input)?;
+        let costs = Costs::read(&store, slot, plan, guess).await?;
+        Ok((costs, finished(&store).await?))
     }
 }
 
-fn as_json(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> Value {
-    let variants = variants(sweep, plan);
-    let json = |segment: &PlannedSegment| segment_json(segment, variants.get(&segment.id));
-    let training: Vec<_> = training(plan).map(json).collect();
-    let evaluations: Vec<_> = plan.evaluations().map(json).collect();
-    json!({
-        "sweep": sweep.name,
-        "n_trials": plan.trials.len(),
-        "n_segments": training.len(),
-        "n_evaluations": evaluations.len(),
-        "train_flops_separate": plan.train_flops_separate(),
-        "train_flops_planned": plan.train_flops(),
-        "evaluation_flops": plan.evaluation_flops(),
-        "n_slots": cost.n_slots,
-        "assumed_flops_per_s": cost.flops_per_s,
-        "estimated_hours": cost.hours(plan.segments.iter()),
-        "segments": training,
-        "evaluations": evaluations,
-    })
+/// Every segment of any sweep that has finished.
+async fn finished(store: &Store) -> anyhow::Result<HashSet<SegmentId>> {
+    let mut finished = HashSet::new();
+    for sweep in store.sweeps().await? {
+        let states = store.segment_states(&sweep.record.name).await?;
+        let done = states.into_iter().filter(|status| status.state == SegmentState::Finished);
+        finished.extend(done.map(|status| status.segment_id));
+    }
+    Ok(finished)
+}
+
+/// What is printed, and from what.
+struct Shown<'a> {
+    sweep: &'a SweepSpec,
+    plan: &'a Plan,
+    costs: &'a Costs,
+    outlook: &'a Outlook,
+}
+
+impl Shown<'_> {
+    fn json(&self, flops_per_s: Option<f64>) -> Value {
+        let Self { sweep, plan, outlook, .. } = self;
+        let variants = variants(sweep, plan);
+        let json = |segment: &PlannedSegment| self.segment_json(segment, variants.get(&segment.id));
+        let training: Vec<_> = training(plan).map(json).collect();
+        let evaluations: Vec<_> = plan.evaluations().map(json).collect();
+        json!({
+            "sweep": sweep.name,
+            "n_trials": plan.trials.len(),
+            "n_segments": training.len(),
+            "n_evaluations": evaluations.len(),
+            "train_flops_separate": plan.train_flops_separate(),
+            "train_flops_planned": plan.train_flops(),
+            "evaluation_flops": plan.evaluation_flops(),
+            "n_slots": outlook.n_slots,
+            "assumed_flops_per_s": flops_per_s,
+            "estimated_hours": outlook.busy_hours(),
+            "segments": training,
+            "evaluations": evaluations,
+            "basis": outlook.basis,
+            "device_hours": outlook.hours,
+            "device_hours_of_training": outlook.training_hours,
+            "device_hours_of_training_separate": outlook.separate_hours,
+            "n_finished": outlook.n_finished,
+            "train_flops_left": outlook.train_flops_left,
+            "makespan_hours_left": outlook.makespan_hours,
+            "unshared": unshared(sweep, plan),
+        })
+    }
+
+    fn segment_json(&self, segment: &PlannedSegment, variant: Option<&&str>) -> Value {
+        let (spec, cost) = (&segment.spec, self.costs.of(segment));
+        json!({
+            "segment_id": segment.id,
+            "parent_id": spec.parent,
+            "kind": spec.kind,
+            "variant": variant,
+            "family": spec.recipe.model.family(),
+            "shape": spec.recipe.model.shape_name(),
+            "unique_examples": spec.recipe.unique_examples,
+            "learning_rate": spec.recipe.train.learning_rate,
+            "seed": spec.recipe.seed,
+            "start_step": spec.start,
+            "end_step": spec.end,
+            "train_flops": spec.train_flops(),
+            "n_trials": segment.n_trials,
+            "memory_bytes": cost.bytes,
+            "transfer": spec.transfer,
+            "expected_s": cost.seconds,
+            "basis": cost.basis,
+        })
+    }
+
+    fn by_shape(&self) -> Rows {
+        let variants = variants(self.sweep, self.plan);
+        let mut rows: BTreeMap<Row, Vec<&PlannedSegment>> = BTreeMap::new();
+        for segment in training(self.plan) {
+            let variant = variants.get(&segment.id).copied();
+            rows.entry(row(&segment.spec.recipe.model, variant)).or_default().push(segment);
+        }
+        let mut n_trials: BTreeMap<Row, usize> = BTreeMap::new();
+        for trial in &self.plan.trials {
+            let variant = self.sweep.variants.get(&trial.id).map(String::as_str);
+            *n_trials.entry(row(&trial.spec.recipe.model, variant)).or_default() += 1;
+        }
+        let mut families = rows.keys().map(|(_, _, family, _)| *family);
+        let first = families.next();
+        let has_families = families.any(|family| Some(family) != first);
+        let named = [
+            (!self.sweep.variants.is_empty()).then_some("variant"),
+            has_families.then_some("family"),
+        ];
+        let columns = named.into_iter().flatten().chain(COLUMNS).map(str::to_owned);
+        let cells = |(row, segments): (Row, Vec<&PlannedSegment>)| {
+            let (variant, _, family, shape) = row;
+            let family = has_families.then(|| json!(family));
+            let named = [variant.map(|name| json!(name)), family, Some(json!(shape))];
+            let n_trials = n_trials.get(&row).copied().unwrap_or(0);
+            named.into_iter().flatten().chain(self.numbers(row, n_trials, &segments)).collect()
+        };
+        Rows::new(columns.collect(), rows.into_iter().map(cells).collect())
+    }
+
+    /// The cells behind a row's name.
+    fn numbers(&self, row: Row, n_trials: usize, segments: &[&PlannedSegment]) -> [Value; 7] {
+        let flops: f64 = segments.iter().map(|segment| segment.spec.train_flops()).sum();
+        let costs = segments.iter().map(|segment| self.costs.of(segment));
+        let memory = costs.clone().map(|cost| cost.bytes).fold(0.0, f64::max);
+        let hours = hours(segments.iter().copied()) / self.outlook.n_slots as f64;
+        [
+            json!(row.1),
+            json!(n_trials),
+            json!(segments.len()),
+            json!(flops),
+            json!(hours),
+            json!(memory / 1e9),
+            json!(costs.map(|cost| cost.basis).min()),
+        ]
+    }
+
+    fn write_totals(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let Self { sweep, plan, outlook, .. } = self;
+        writeln!(
+            out,
+            "\n{}: {} trials in {} segments, {:.3e} training FLOPs",
+            sweep.name,
+            plan.trials.len(),
+            training(plan).count(),
+            plan.train_flops()
+        )?;
+        write_sharing(out, plan, outlook)?;
+        write_unshared(out, sweep, plan)?;
+        write_evaluations(out, sweep, plan)?;
+        if !sweep.variants.is_empty() {
+            writeln!(
+                out,
+                "Rows are of variants; a trial or a trunk that several have in common counts for the first."
+            )?;
+        }
+        self.write_memory(out)?;
+        write_time(out, plan, outlook)
+    }
+
+    fn write_memory(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let is_too_large = |segment: &&PlannedSegment| self.costs.of(segment).is_out_of_memory;
+        let labels: BTreeSet<_> = self
+            .plan
+            .segments
+            .iter()
+            .filter(is_too_large)
+            .map(|segment| workload_label(&segment.spec))
+            .collect();
+        for label in labels {
+            writeln!(
+                out,
+                "{label} did not fit into memory when it was calibrated: its micro-batch will be halved until it does."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Behind the names of variant and family, where there are any.
+const COLUMNS: [&str; 8] =
+    ["shape", "params", "trials", "segments", "train_flops", "hours", "memory_gb", "basis"];
+
+fn write_sharing(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::Result<()> {
+    let (separate, planned) = (plan.train_flops_separate(), plan.train_flops());
+    if separate > planned {
+        writeln!(
+            out,
+            "Shared trunks save {:.3e} FLOPs and {} of device time: {:.2} x what every trial alone would take.",
+            separate - planned,
+            report::duration(3600.0 * (outlook.separate_hours - outlook.training_hours).max(0.0)),
+            planned / separate
+        )?;
+    }
+    Ok(())
+}
+
+fn write_unshared(out: &mut impl Write, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<()> {
+    for Unshared { variant, schedule, reason, n_trials } in unshared(sweep, plan) {
+        let of_variant = variant.map_or_else(String::new, |name| format!(" of `{name}`"));
+        writeln!(
+            out,
+            "{n_trials} trials{of_variant} with a {schedule} schedule share no trunk: {}.",
+            reason.words()
+        )?;
+    }
+    Ok(())
+}
+
+fn write_time(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::Result<()> {
+    let Outlook { n_finished, n_slots, .. } = *outlook;
+    if n_finished > 0 {
+        writeln!(
+            out,
+            "{} segments and evaluations, {n_finished} finished already in the store: {} training FLOPs left.",
+            plan.segments.len(),
+            report::scientific(outlook.train_flops_left)
+        )?;
+    }
+    let basis = match outlook.basis {
+        Basis::Guessed => "as far as guessed; `--calibrate` measures a few steps",
+        Basis::Calibrated => "by calibration",
+        Basis::Measured => "by what was measured",
+    };
+    let makespan = report::duration(3600.0 * outlook.makespan_hours);
+    writeln!(out, "About {makespan} on {n_slots} slots, {basis}.")?;
+    Ok(())
+}
+
+/// What makes a row of the table: variant, parameters, family and shape.
+type Row<'a> = (Option<&'a str>, u64, &'a str, &'a str);
+
+fn row<'a>(model: &'a ModelSpec, variant: Option<&'a str>) -> Row<'a> {
+    (variant, model.params(), model.family(), model.shape_name())
 }
 
 fn training(plan: &Plan) -> impl Iterator<Item = &PlannedSegment> {
     plan.segments.iter().filter(|segment| !segment.is_evaluation())
-}
-
-fn segment_json(segment: &PlannedSegment, variant: Option<&&str>) -> Value {
-    let spec = &segment.spec;
-    json!({
-        "segment_id": segment.id,
-        "parent_id": spec.parent,
-        "kind": spec.kind,
-        "variant": variant,
-        "family": spec.recipe.model.family(),
-        "shape": spec.recipe.model.shape_name(),
-        "unique_examples": spec.recipe.unique_examples,
-        "learning_rate": spec.recipe.train.learning_rate,
-        "seed": spec.recipe.seed,
-        "start_step": spec.start,
-        "end_step": spec.end,
-        "train_flops": spec.train_flops(),
-        "n_trials": segment.n_trials,
-        "memory_bytes": memory_bytes(spec),
-        "transfer": spec.transfer,
-    })
 }
 
 /// The variant of each segment; of one that several share, the first trial's.
@@ -141,82 +341,6 @@ fn variants<'a>(sweep: &'a SweepSpec, plan: &Plan) -> HashMap<SegmentId, &'a str
         }
     }
     variants
-}
-
-/// What makes a row of the table: variant, parameters, family and shape.
-type Row<'a> = (Option<&'a str>, u64, &'a str, &'a str);
-
-fn by_shape(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> Rows {
-    let variants = variants(sweep, plan);
-    let mut rows: BTreeMap<Row, Vec<&PlannedSegment>> = BTreeMap::new();
-    for segment in training(plan) {
-        let model = &segment.spec.recipe.model;
-        let variant = variants.get(&segment.id).copied();
-        let row = (variant, model.params(), model.family(), model.shape_name());
-        rows.entry(row).or_default().push(segment);
-    }
-    let mut n_trials: BTreeMap<Row, usize> = BTreeMap::new();
-    for trial in &plan.trials {
-        let model = &trial.spec.recipe.model;
-        let variant = sweep.variants.get(&trial.id).map(String::as_str);
-        let row = (variant, model.params(), model.family(), model.shape_name());
-        *n_trials.entry(row).or_default() += 1;
-    }
-    let mut families = rows.keys().map(|(_, _, family, _)| *family);
-    let first = families.next();
-    let has_families = families.any(|family| Some(family) != first);
-    let cells = |(row, segments): (Row, Vec<&PlannedSegment>)| {
-        let (variant, params, family, shape) = row;
-        let flops: f64 = segments.iter().map(|segment| segment.spec.train_flops()).sum();
-        let memory = segments.iter().map(|segment| memory_bytes(&segment.spec)).fold(0.0, f64::max);
-        let n_trials = n_trials.get(&row).copied().unwrap_or(0);
-        let family = has_families.then(|| json!(family));
-        let named = [variant.map(|name| json!(name)), family, Some(json!(shape))];
-        let numbers = [
-            json!(params),
-            json!(n_trials),
-            json!(segments.len()),
-            json!(flops),
-            json!(cost.hours(segments.iter().copied())),
-            json!(memory / 1e9),
-        ];
-        named.into_iter().flatten().chain(numbers).collect()
-    };
-    let named =
-        [(!sweep.variants.is_empty()).then_some("variant"), has_families.then_some("family")];
-    let columns = ["shape", "params", "trials", "segments", "train_flops", "hours", "memory_gb"];
-    let columns = named.into_iter().flatten().chain(columns).map(str::to_owned);
-    Rows::new(columns.collect(), rows.into_iter().map(cells).collect())
-}
-
-fn print_totals(sweep: &SweepSpec, plan: &Plan, cost: &Cost) -> anyhow::Result<()> {
-    let (separate, planned) = (plan.train_flops_separate(), plan.train_flops());
-    let mut out = std::io::stdout().lock();
-    writeln!(out)?;
-    writeln!(
-        out,
-        "{}: {} trials in {} segments, {planned:.3e} training FLOPs ({separate:.3e} if every trial trained alone: {:.2} x)",
-        sweep.name,
-        plan.trials.len(),
-        training(plan).count(),
-        planned / separate
-    )?;
-    write_evaluations(&mut out, sweep, plan)?;
-    if !sweep.variants.is_empty() {
-        writeln!(
-            out,
-            "Rows are of variants; a trial or a trunk that several have in common counts for the first."
-        )?;
-    }
-    if plan.segments.iter().any(|segment| segment.spec.kind == SegmentKind::Whole) {
-        writeln!(
-            out,
-            "A cosine or linear schedule depends on the length: those trials share no trunk."
-        )?;
-    }
-    let hours = cost.hours(plan.segments.iter());
-    writeln!(out, "About {} on {} slots.", report::duration(3600.0 * hours), cost.n_slots)?;
-    Ok(())
 }
 
 fn write_evaluations(out: &mut impl Write, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<()> {

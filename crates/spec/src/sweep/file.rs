@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer};
 
 use crate::data::OnCorrupt;
+use crate::keep::Keep;
 use crate::optimiser::{AdamW, Optimiser};
 use crate::schedule::Cooldown;
 use crate::train::{Augmentation, Convention, Objective, Precision, WeightDecay};
@@ -36,8 +37,17 @@ pub(super) struct SweepFile {
     /// Evaluations of every trial on other tasks.
     #[serde(default)]
     pub transfer: Vec<TransferTable>,
+    #[serde(default)]
+    pub checkpoints: CheckpointsTable,
     /// What a queue is asked for.
     pub slurm: Option<SlurmTable>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckpointsTable {
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 #[derive(Clone, Debug, Deserialize)]

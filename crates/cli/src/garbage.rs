@@ -1,0 +1,219 @@
+//! What lies beside a database that nothing needs: found here, deleted by `isoflop gc`.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use spec::{Keep, SegmentId, SegmentKind, SweepSpec};
+use store::{Store, StoredSweep};
+
+use crate::exit::bad_input;
+use crate::paths::Workplace;
+
+/// What segments are to the sweeps of a store.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// Segments of any sweep.
+    known: HashSet<SegmentId>,
+    /// Segments whose checkpoints are garbage.
+    useless: HashSet<SegmentId>,
+    /// Segments whose attempts have not ended: a queued trainer may be writing.
+    running: HashSet<SegmentId>,
+    /// Segments to look at; None: everything.
+    only: Option<HashSet<SegmentId>>,
+}
+
+/// A folder that may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Garbage {
+    pub path: PathBuf,
+    pub why: Why,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// Checkpoints from which nothing starts any more.
+    NotNeeded,
+    /// Of a segment that is in no sweep.
+    Vanished,
+    /// What was being written when its trainer died.
+    Unfinished,
+    /// A damaged checkpoint, put aside.
+    Damaged,
+}
+
+impl Why {
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "nothing starts from it",
+            Self::Vanished => "no sweep has its segment",
+            Self::Unfinished => "writing it was interrupted",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// Of a folder inside a segment's checkpoints, by its name; None for a checkpoint.
+    fn of_leftover(name: &str) -> Option<Self> {
+        if name.starts_with(".partial-") || name.starts_with(".replaced-") {
+            Some(Self::Unfinished)
+        } else {
+            name.starts_with("damaged-").then_some(Self::Damaged)
+        }
+    }
+}
+
+impl Uses {
+    /// `names`: the sweeps whose segments are looked at; empty: everything.
+    ///
+    /// # Errors
+    /// The store's, or a name that it does not have.
+    pub async fn read(store: &Store, names: &[String]) -> anyhow::Result<Self> {
+        let sweeps = store.sweeps().await?;
+        let is_known = |name: &&String| sweeps.iter().any(|sweep| sweep.record.name == **name);
+        if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+            return Err(bad_input(anyhow::anyhow!("no sweep `{unknown}`; see `isoflop status`")));
+        }
+        let mut uses = Self { only: (!names.is_empty()).then(HashSet::new), ..Self::default() };
+        let mut kept = Kept::default();
+        for sweep in &sweeps {
+            let states = store.segment_states(&sweep.record.name).await?;
+            let ids = || states.iter().map(|status| status.segment_id);
+            uses.known.extend(ids());
+            kept.add(keep(sweep)?, ids());
+            if let (Some(only), true) = (&mut uses.only, names.contains(&sweep.record.name)) {
+                only.extend(ids());
+            }
+        }
+        let unneeded = store.unneeded_segments().await?;
+        let unkept = unneeded.iter().filter(|row| !kept.has(row.segment_id, row.kind));
+        uses.useless = unkept.map(|row| row.segment_id).collect();
+        let running = store.running_attempts().await?;
+        uses.running = running.into_iter().map(|attempt| attempt.segment_id).collect();
+        Ok(uses)
+    }
+
+    /// Every folder that may go, by path.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn garbage(&self, workplace: &Workplace) -> anyhow::Result<Vec<Garbage>> {
+        let mut garbage = Vec::new();
+        for (path, id) in segments(&workplace.all_checkpoints())? {
+            if self.running.contains(&id) || !self.is_asked_for(id) {
+                continue;
+            }
+            match self.why(id) {
+                Some(why) => garbage.push(Garbage::of(path, why)?),
+                None => garbage.extend(leftovers(&path)?),
+            }
+        }
+        for (path, id) in segments(&workplace.all_attempts())? {
+            if !self.known.contains(&id) && self.is_asked_for(id) {
+                garbage.push(Garbage::of(path, Why::Vanished)?);
+            }
+        }
+        garbage.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(garbage)
+    }
+
+    fn is_asked_for(&self, id: SegmentId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&id))
+    }
+
+    /// Why all checkpoints of a segment are garbage, if they are.
+    fn why(&self, id: SegmentId) -> Option<Why> {
+        match self.known.contains(&id) {
+            false => Some(Why::Vanished),
+            true => self.useless.contains(&id).then_some(Why::NotNeeded),
+        }
+    }
+}
+
+/// Segments whose checkpoints a sweep keeps for later ones.
+#[derive(Default)]
+struct Kept {
+    /// All of these sweeps' segments.
+    all: HashSet<SegmentId>,
+    /// Of these sweeps' segments the trunks.
+    trunks: HashSet<SegmentId>,
+}
+
+impl Kept {
+    fn add(&mut self, keep: Keep, segments: impl Iterator<Item = SegmentId>) {
+        match keep {
+            Keep::None => {}
+            Keep::Trunks => self.trunks.extend(segments),
+            Keep::All => self.all.extend(segments),
+        }
+    }
+
+    fn has(&self, id: SegmentId, kind: SegmentKind) -> bool {
+        let is_trunk = match kind {
+            SegmentKind::Trunk => true,
+            SegmentKind::Cooldown | SegmentKind::Whole | SegmentKind::Transfer => false,
+        };
+        self.all.contains(&id) || is_trunk && self.trunks.contains(&id)
+    }
+}
+
+/// What a stored sweep keeps.
+fn keep(sweep: &StoredSweep) -> anyhow::Result<Keep> {
+    let name = &sweep.record.name;
+    let spec = SweepSpec::parse(name, &sweep.record.source, &[]);
+    Ok(spec.with_context(|| format!("the stored sweep `{name}`"))?.keep)
+}
+
+/// The folders of `folder` that are named by segments; none where it is not there.
+fn segments(folder: &Path) -> anyhow::Result<Vec<(PathBuf, SegmentId)>> {
+    let named = |entry: DirEntry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        Some((entry.path(), id))
+    };
+    Ok(entries(folder)?.into_iter().filter_map(named).collect())
+}
+
+/// What is in a segment's folder of checkpoints beside them.
+fn leftovers(checkpoints: &Path) -> anyhow::Result<Vec<Garbage>> {
+    let mut garbage = Vec::new();
+    for entry in entries(checkpoints)? {
+        if let Some(why) = Why::of_leftover(&entry.file_name().to_string_lossy()) {
+            garbage.push(Garbage::of(entry.path(), why)?);
+        }
+    }
+    Ok(garbage)
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.collect::<Result<_, _>>(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("cannot read the folder `{}`", folder.display()))
+}
+
+/// Bytes of all files below a path.
+fn size(path: &Path) -> anyhow::Result<u64> {
+    let metadata =
+        fs::symlink_metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    entries(path)?.iter().map(|entry| size(&entry.path())).sum()
+}
+
+impl Garbage {
+    fn of(path: PathBuf, why: Why) -> anyhow::Result<Self> {
+        Ok(Self { bytes: size(&path)?, path, why })
+    }
+
+    /// # Errors
+    /// A folder that cannot be deleted.
+    pub fn delete(&self) -> anyhow::Result<()> {
+        fs::remove_dir_all(&self.path)
+            .with_context(|| format!("cannot delete `{}`", self.path.display()))
+    }
+}
