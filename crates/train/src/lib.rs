@@ -2,15 +2,19 @@
 //! around it, [`serve()`] the protocol of isoflop-trainer. Plans nothing, retries nothing, and opens no
 //! database: an order comes in, events go out, checkpoints stay.
 
+mod attempt_log;
 mod checkpoint;
 mod command;
 mod device;
 mod evaluate;
 mod examples;
+mod failure;
 mod feed;
+mod fence;
 mod flat;
 mod gradient;
 mod learner;
+mod memory;
 mod objective;
 mod optimiser;
 mod patches;
@@ -28,5 +32,5 @@ pub use device::{DeviceError, Setting, prepare};
 pub use feed::Batch;
 pub use learner::{Learner, Measured};
 pub use serve::{ServeError, serve};
-pub use stop::{Inputs, listen};
+pub use stop::{Inputs, Stop, listen};
 pub use weights::WeightsError;
