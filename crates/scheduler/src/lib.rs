@@ -5,6 +5,7 @@
 //! [`drive()`] is the only place where they meet the world: an [`Engine`] that executes segments and a
 //! [`Journal`] that stores every event before it is acted on.
 
+mod bundle;
 mod drive;
 mod engine;
 mod local;
@@ -18,6 +19,7 @@ mod trunk;
 mod workload;
 
 pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
+pub use bundle::Bundles;
 pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 pub use local::{LocalEngine, Slot};
 pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::contract::{Exit, Said};
+use crate::engine::{Exit, Said};
 use super::folder::JobFolder;
 use super::name::JobName;
 use super::queue::{QueuedJob, Standing};

@@ -14,8 +14,6 @@
 //! - A queue that does not answer is no news. Only a queue that answers, twice, without the job, and
 //!   files that say nothing more after a grace period, make a job lost.
 
-mod bundle;
-mod contract;
 mod controller;
 mod folder;
 mod job;
@@ -32,7 +30,8 @@ use std::path::PathBuf;
 use spec::{Order, SegmentId, SlurmSpec};
 use tokio::time::{Duration, Instant, sleep_until};
 
-use contract::{Engine, EngineError, EngineEvent, Exit, Place};
+use crate::engine::{Engine, EngineError, EngineEvent, Exit, Place};
+
 use controller::{Answer, Controller, Request};
 use folder::JobFolder;
 use job::{Job, JobRequest, Stage};
@@ -41,7 +40,6 @@ use queue::Queue;
 use submit::{Refusal, Submission};
 use tail::Tail;
 
-pub use bundle::{Bundle, bundles};
 pub use controller::SlurmPrograms;
 
 /// What the engine is told once.
@@ -430,7 +428,7 @@ impl Engine for SlurmEngine {
         let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };
         let Some(job) = &mut self.slots[slot] else { return Ok(()) };
         let script = script::script(jobs, &job.name, trainer, device, spec.cpus);
-        job.folder.prepare(orders, &script).map_err(|source| EngineError::Files {
+        job.folder.prepare(orders, &script).map_err(|source| EngineError::Job {
             path: jobs.join(job.name.to_string()),
             source,
         })?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use spec::{LineError, Order, SegmentId, TrainerEvent, TrainerLine};
 
-use super::contract::Said;
+use crate::engine::Said;
 
 /// One attempt's `events.jsonl`, read from where it was read before.
 #[derive(Clone, Debug, PartialEq)]

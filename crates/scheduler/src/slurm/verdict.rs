@@ -1,6 +1,6 @@
 //! How a job ended whose attempts have not all said their last word, told from what it left behind.
 
-use super::contract::Exit;
+use crate::engine::Exit;
 use super::queue::Standing;
 
 /// What is known of a job that is not going on.
