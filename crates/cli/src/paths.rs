@@ -15,6 +15,10 @@ impl Workplace {
         Self { db: db.to_owned(), folder: parent.unwrap_or(Path::new(".")).to_owned() }
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn figures(&self, sweep: &str) -> PathBuf {
         self.folder.join("figures").join(sweep)
     }
