@@ -55,8 +55,9 @@ pub async fn calibrate(
 /// A segment of each workload that is not known, cheapest steps first.
 fn missing<'a>(plan: &'a Plan, known: &HashMap<Id, Calibration>) -> Vec<&'a PlannedSegment> {
     let mut seen = HashSet::new();
-    let is_new =
-        |segment: &&PlannedSegment| !known.contains_key(&segment.workload) && seen.insert(segment.workload);
+    let is_new = |segment: &&PlannedSegment| {
+        !known.contains_key(&segment.workload) && seen.insert(segment.workload)
+    };
     let mut missing: Vec<_> = plan.segments.iter().filter(is_new).collect();
     let flops = |segment: &PlannedSegment| segment.spec.recipe.step_flops();
     missing.sort_by(|a, b| flops(a).total_cmp(&flops(b)));

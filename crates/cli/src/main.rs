@@ -37,8 +37,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query, shape,
-    status, suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
+    shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw

@@ -59,7 +59,8 @@ impl Findings {
     }
 }
 
-/// Fits and draws what a sweep has found, unless that is done already, and prints it.
+/// Fits and draws what a sweep has found, unless that is done already, and prints it if it is to be
+/// shown.
 ///
 /// # Errors
 /// The store's, or a figure that cannot be written.
@@ -68,6 +69,7 @@ pub async fn conclude(
     sweep: &SweepSpec,
     plan: &Plan,
     workplace: &Workplace,
+    is_shown: bool,
 ) -> anyhow::Result<()> {
     let findings = Findings::read(store, sweep, plan, None).await?;
     if findings.main.results.is_empty() {
@@ -86,8 +88,11 @@ pub async fn conclude(
             }
         }
     }
-    let spent = store.spent(&sweep.name).await?;
-    print(sweep, &findings, &fits, &spent, workplace)
+    if is_shown {
+        let spent = store.spent(&sweep.name).await?;
+        print(sweep, &findings, &fits, &spent, workplace)?;
+    }
+    Ok(())
 }
 
 /// Whether the figures are those of the points as they are now: fits are stored after them.
