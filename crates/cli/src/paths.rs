@@ -31,6 +31,11 @@ impl Workplace {
         self.folder.join("logs")
     }
 
+    /// The folder of every Slurm job's folder.
+    pub fn jobs(&self) -> PathBuf {
+        self.folder.join("jobs")
+    }
+
     /// The folder of every segment's checkpoints.
     pub fn all_checkpoints(&self) -> PathBuf {
         self.folder.join("checkpoints")

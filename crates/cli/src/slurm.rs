@@ -1,6 +1,7 @@
 //! `--engine slurm`: what a sweep file's `[slurm]` table and this machine make of the engine.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::Context;
 use scheduler::{LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
@@ -56,7 +57,7 @@ fn check_shared(folder: &Path, spec: &SlurmSpec) -> anyhow::Result<()> {
 }
 
 /// One slot a job, each of which has what the table asks for.
-pub fn slots(spec: &SlurmSpec, n: usize) -> Vec<NamedSlot> {
+pub fn slots(spec: &SlurmSpec) -> Vec<NamedSlot> {
     let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };
     let slot = Slot { device: device.to_owned(), visible_gpu: None, threads: spec.cpus };
     // Which node a job gets is not known before it begins.
@@ -64,7 +65,7 @@ pub fn slots(spec: &SlurmSpec, n: usize) -> Vec<NamedSlot> {
         Some(partition) => format!("Slurm, partition {partition}"),
         None => "Slurm".to_owned(),
     };
-    vec![NamedSlot { slot, device_name }; n]
+    vec![NamedSlot { slot, device_name }; spec.max_jobs as usize]
 }
 
 pub fn guess(spec: &SlurmSpec) -> Guess {
@@ -84,17 +85,13 @@ pub fn engine(
         .with_context(|| format!("there is no trainer at `{}`", trainer.display()))?;
     Ok(SlurmEngine::new(SlurmSetting {
         spec: spec.clone(),
-        jobs: jobs(workplace),
+        jobs: workplace.jobs(),
         trainer,
         prefix: format!("isoflop-{}-{:x}", sweep.name, (1e3 * now()) as u64),
         programs: SlurmPrograms::default(),
         fits_share: fits_share(spec),
         tell: Box::new(say),
     }))
-}
-
-fn jobs(workplace: &Workplace) -> PathBuf {
-    workplace.folder().join("jobs")
 }
 
 /// Whether an order needs at most a share of a GPU's memory.
@@ -113,8 +110,7 @@ pub async fn adopt(
     plan: &Plan,
     queued: &[Queued],
 ) -> anyhow::Result<Vec<Adopted>> {
-    let planned = plan.segments.iter().map(|segment| segment.id);
-    let planned: std::collections::HashSet<_> = planned.collect();
+    let planned: HashSet<_> = plan.segments.iter().map(|segment| segment.id).collect();
     let queued = queued.iter().filter(|queued| planned.contains(&queued.attempt.segment_id));
     let left: Vec<_> = queued.clone().filter_map(|queued| left_behind(workplace, queued)).collect();
     if !left.is_empty() {
