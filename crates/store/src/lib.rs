@@ -6,6 +6,7 @@
 //!
 //! Tables, views and their units are described in docs/store.md.
 
+mod activity;
 mod attempt;
 mod calibration;
 mod checkpoint;
@@ -32,6 +33,7 @@ mod scale;
 #[cfg(test)]
 mod testing;
 
+pub use activity::{AttemptCounts, Busy};
 pub use attempt::{NewAttempt, RunningAttempt};
 pub use calibration::{Calibration, MeasuredCost};
 pub use checkpoint::UnneededSegment;
