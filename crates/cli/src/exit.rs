@@ -8,6 +8,8 @@ pub const UNEXPECTED: u8 = 1;
 pub const BAD_INPUT: u8 = 2;
 pub const SOME_TRIALS_FAILED: u8 = 10;
 pub const TOO_FEW_POINTS: u8 = 11;
+/// Of `--budget-flops` or `--budget-hours`: what is left was not started.
+pub const BUDGET_REACHED: u8 = 12;
 pub const INTERRUPTED: u8 = 130;
 
 /// An error that ends the program with a code of its own.

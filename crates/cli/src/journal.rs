@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use scheduler::{Journal, Plan, PlannedSegment, SegmentState, States};
+use scheduler::{
+    Consequence, Journal, Launch, Plan, PlannedSegment, Said, Schedule, SegmentState, States,
+};
 use serde_json::json;
 use spec::{FORMAT, Order, Ready, SegmentId, TrainerEvent};
-use store::{NewAttempt, Store, StoreError};
+use store::{NewAttempt, Report, Store, StoreError};
 
+use crate::checkpoints::Keeper;
 use crate::devices::NamedSlot;
 use crate::paths::Workplace;
 use crate::progress::Progress;
@@ -17,75 +20,68 @@ pub struct StoreJournal<'a> {
     pub sweep: &'a str,
     pub workplace: &'a Workplace,
     pub slots: &'a [NamedSlot],
-    pub progress: Progress,
+    pub keeper: Keeper<'a>,
+    pub progress: Progress<'a>,
 }
 
 impl Journal for StoreJournal<'_> {
     type Error = StoreError;
 
-    async fn begin(
-        &mut self,
-        segment: &PlannedSegment,
-        slot: usize,
-        pid: u32,
-    ) -> Result<Order, StoreError> {
-        let NamedSlot { slot: place, device_name } = &self.slots[slot];
-        let attempt = NewAttempt {
-            device: place.device.clone(),
-            device_name: device_name.clone(),
-            threads: place.threads,
-            pid,
+    async fn begin(&mut self, launch: &Launch<'_>) -> Result<Vec<Order>, StoreError> {
+        let NamedSlot { slot, device_name } = &self.slots[launch.slot];
+        let launched = launch.segments.iter().zip(&launch.micro_batches);
+        let attempt = |(segment, micro_batch): (&&PlannedSegment, &Option<u32>)| {
+            let attempt = NewAttempt {
+                device: slot.device.clone(),
+                device_name: device_name.clone(),
+                threads: slot.threads,
+                pid: launch.place.pid,
+                job: launch.place.job.clone(),
+                micro_batch: *micro_batch,
+            };
+            (segment.id, attempt)
         };
-        let attempt = self.store.begin_attempt(segment.id, &attempt, now()).await?;
-        self.progress.begin(segment, attempt, slot);
-        Ok(Order {
-            format: FORMAT,
-            segment_id: segment.id,
-            attempt,
-            segment: segment.spec.clone(),
-            parent_checkpoints: segment
-                .spec
-                .parent
-                .map(|parent| self.workplace.checkpoints(parent)),
-            checkpoints: self.workplace.checkpoints(segment.id),
-            attempt_dir: self.workplace.attempt(segment.id, attempt),
-            cache: self.workplace.cache(),
-            micro_batch: None,
-        })
+        let attempts: Vec<_> = launched.clone().map(attempt).collect();
+        let fences = self.store.begin_attempts(&attempts, now()).await?;
+        let mut orders = Vec::with_capacity(fences.len());
+        for ((segment, micro_batch), attempt) in launched.zip(fences) {
+            self.progress.begin(segment, attempt, launch.slot);
+            orders.push(self.order(segment, attempt, *micro_batch));
+        }
+        Ok(orders)
     }
 
-    async fn record(
-        &mut self,
-        segment_id: SegmentId,
-        attempt: u32,
-        event: &TrainerEvent,
-    ) -> Result<bool, StoreError> {
-        let is_current = self.store.record(segment_id, attempt, event, now()).await?;
-        if is_current {
-            self.progress.hear(segment_id, event);
+    async fn record(&mut self, said: &[Said]) -> Result<Vec<bool>, StoreError> {
+        let report = |said: &Said| Report {
+            segment_id: said.segment_id,
+            attempt: said.attempt,
+            event: said.event.clone(),
+        };
+        let reports: Vec<_> = said.iter().map(report).collect();
+        let current = self.store.record_batch(&reports, now()).await?;
+        for (said, _) in said.iter().zip(&current).filter(|(_, is_current)| **is_current) {
+            self.progress.hear(said.segment_id, &said.event);
+            self.tidy(said).await?;
         }
-        Ok(is_current)
+        Ok(current)
     }
 
-    async fn lose(
-        &mut self,
-        segment_id: SegmentId,
-        attempt: u32,
-        how: &str,
-        after: &SegmentState,
-    ) -> Result<(), StoreError> {
-        match after {
-            SegmentState::Failed { reason } => {
-                self.store.fail_segment(segment_id, attempt, reason, now()).await?;
+    async fn conclude(&mut self, consequence: &Consequence) -> Result<(), StoreError> {
+        match consequence {
+            Consequence::Lost {
+                segment_id, attempt, after: SegmentState::Failed { reason }, ..
+            } => {
+                self.store.fail_segment(*segment_id, *attempt, reason, now()).await?;
             }
-            SegmentState::Pending { .. }
-            | SegmentState::Running { .. }
-            | SegmentState::Finished
-            | SegmentState::Diverged { .. } => {
-                self.store.lose_attempt(segment_id, attempt, how, now()).await?;
+            Consequence::Lost { segment_id, attempt, how, .. } => {
+                self.store.lose_attempt(*segment_id, *attempt, how, now()).await?;
             }
+            Consequence::GivenUp { segments, reason } => {
+                self.store.give_up(segments, reason).await?;
+            }
+            Consequence::Reopened { segment_id } => self.store.reopen(&[*segment_id]).await?,
         }
-        self.progress.lose(segment_id, how);
+        self.progress.conclude(consequence);
         Ok(())
     }
 
@@ -93,12 +89,49 @@ impl Journal for StoreJournal<'_> {
         let json = json!({ "trainer": ready, "slot": slot });
         self.store.save_provenance(self.sweep, &json.to_string(), now()).await
     }
+
+    fn look(&mut self, schedule: &Schedule<'_>, now: f64) {
+        self.progress.look(schedule, now);
+    }
 }
 
-/// Where the store says that each segment of a plan stands. What was running when its coordinator
-/// ended is pending again.
+impl StoreJournal<'_> {
+    fn order(&self, segment: &PlannedSegment, attempt: u32, micro_batch: Option<u32>) -> Order {
+        let parent = segment.spec.parent;
+        Order {
+            format: FORMAT,
+            segment_id: segment.id,
+            attempt,
+            segment: segment.spec.clone(),
+            parent_checkpoints: parent.map(|parent| self.workplace.checkpoints(parent)),
+            checkpoints: self.workplace.checkpoints(segment.id),
+            attempt_dir: self.workplace.attempt(segment.id, attempt),
+            cache: self.workplace.cache(),
+            micro_batch,
+        }
+    }
+
+    /// When a segment is over, its checkpoints may not be needed, nor those that it began with.
+    async fn tidy(&self, said: &Said) -> Result<(), StoreError> {
+        match said.event {
+            TrainerEvent::Finished { .. } | TrainerEvent::Diverged { .. } => {
+                self.keeper.tidy(self.store, said.segment_id).await
+            }
+            TrainerEvent::Started { .. }
+            | TrainerEvent::Progress { .. }
+            | TrainerEvent::Evaluated { .. }
+            | TrainerEvent::Checkpointed { .. }
+            | TrainerEvent::Paused { .. }
+            | TrainerEvent::Interrupted { .. }
+            | TrainerEvent::Failed { .. } => Ok(()),
+        }
+    }
+}
+
+/// Where the store says that each segment of a plan stands. One whose attempt goes on elsewhere is
+/// not among them: see [`crate::recover`].
 pub async fn stored_states(store: &Store, sweep: &str, plan: &Plan) -> Result<States, StoreError> {
-    let stored: HashMap<_, _> = store
+    let stored: HashMap<SegmentId, _> = store
         .segment_states(sweep)
         .await?
         .into_iter()

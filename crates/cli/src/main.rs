@@ -5,7 +5,9 @@
 
 mod analyse;
 mod calibrate;
+mod checkpoints;
 mod commands;
+mod conduct;
 mod costs;
 mod devices;
 mod draw;
@@ -42,7 +44,7 @@ use crate::commands::{
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
 ///
 /// Exit codes: 0 all done, 1 unexpected error, 2 usage or bad input, 10 some trials failed,
-/// 11 too few points to fit, 130 interrupted.
+/// 11 too few points to fit, 12 budget reached, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "isoflop", version, propagate_version = true, help_expected = true)]
 struct Cli {

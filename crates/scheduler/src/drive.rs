@@ -8,6 +8,7 @@ use spec::{Order, Ready};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::bundle::Bundles;
 use crate::engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 use crate::plan::PlannedSegment;
 use crate::schedule::{Consequence, Schedule};
@@ -94,7 +95,7 @@ pub enum DriveError<E> {
 }
 
 /// Executes everything that `schedule` has left, until nothing can start any more or `stop` says so.
-/// `bundle_s`: seconds of work to hand over at once; 0 is one segment.
+/// `bundle_s`: seconds of work that are worth handing over at once; 0 is one segment.
 ///
 /// # Errors
 /// A trainer that cannot be started, a journal that cannot store, or an impossible event.
@@ -166,11 +167,16 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
     }
 
     async fn fill_slots(&mut self) -> Result<(), DriveError<J::Error>> {
+        let mut bundles = None;
         while let Some(slot) = self.idle_slot()
             && let Some(root) = self.schedule.next(self.now())
         {
             let place = self.engine.wake(slot).map_err(DriveError::Engine)?;
-            let segments = self.schedule.bundle(root.id, self.bundle_s);
+            let bundles = bundles.get_or_insert_with(|| match self.bundle_s > 0.0 {
+                true => self.schedule.bundles(self.bundle_s),
+                false => Bundles::default(),
+            });
+            let segments = self.schedule.bundle(bundles, root.id);
             let micro_batches =
                 segments.iter().map(|segment| self.schedule.micro_batch(segment.id)).collect();
             let after = root.spec.parent.and_then(|parent| self.schedule.slot_of(parent));

@@ -102,4 +102,12 @@ pub enum EngineError {
         program.display(), log.display()
     )]
     NeverReady { program: PathBuf, log: PathBuf, how: String, n: u32 },
+    #[error("cannot write what a job needs into `{}`", path.display())]
+    Job { path: PathBuf, source: std::io::Error },
+    #[error("sbatch refuses a job: {message}")]
+    Refused { message: String },
+    #[error(
+        "squeue does not answer, so it is not known which jobs of earlier sweeps go on, and nothing is started: {message}"
+    )]
+    Queue { message: String },
 }

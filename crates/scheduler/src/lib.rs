@@ -5,6 +5,7 @@
 //! [`drive()`] is the only place where they meet the world: an [`Engine`] that executes segments and a
 //! [`Journal`] that stores every event before it is acted on.
 
+mod bundle;
 mod drive;
 mod engine;
 mod local;
@@ -12,16 +13,19 @@ mod plan;
 mod policy;
 mod schedule;
 mod simulate;
+mod slurm;
 mod state;
 mod trunk;
 mod workload;
 
 pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
+pub use bundle::Bundles;
 pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 pub use local::{LocalEngine, Slot};
 pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};
 pub use policy::{Budget, Charge, Policy};
 pub use schedule::{Consequence, Schedule};
 pub use simulate::{Simulation, simulate};
+pub use slurm::{LeftBehind, SlurmEngine, SlurmPrograms, SlurmSetting};
 pub use state::{InvalidChange, SegmentChange, SegmentState, States};
 pub use trunk::StoredTrunks;

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use spec::{Failure, SegmentId, TrainerEvent};
+use spec::{Failure, SegmentId, Spent, TrainerEvent};
 
+use crate::bundle::{Bundles, Standing, bundles};
 use crate::engine::{Exit, Said};
 use crate::plan::{Plan, PlannedSegment};
 use crate::policy::{Charge, Policy};
@@ -36,8 +37,10 @@ struct Running {
     attempt: u32,
     slot: usize,
     micro_batch: Option<u32>,
-    /// When it began to train; a queued one has not.
+    /// When it began to train; None of one that waits in a queue, for the first time or after a pause.
     began: Option<f64>,
+    /// What it reported when it was paused.
+    earlier: Spent,
     heard: f64,
     /// The step that it began with, and the last one it told of.
     first: u64,
@@ -143,26 +146,45 @@ impl<'a> Schedule<'a> {
         self
     }
 
-    /// A segment and pending ones below it, parents first, until they are expected to take `work_s`
-    /// seconds.
-    pub fn bundle(&self, root: SegmentId, work_s: f64) -> Vec<&'a PlannedSegment> {
-        let mut bundle = Vec::new();
-        let mut expected_s = 0.0;
-        let mut next: Vec<usize> = self.index.get(&root).copied().into_iter().collect();
-        while let Some(at) = next.pop() {
-            let segment = &self.plan.segments[at];
-            expected_s += segment.estimated_s;
-            bundle.push(segment);
-            if expected_s >= work_s {
-                break;
-            }
-            let is_free = |at: &usize| {
-                matches!(self.states[*at], SegmentState::Pending { .. })
-                    && !self.not_before.contains_key(at)
-            };
-            next.extend(self.children[at].iter().rev().copied().filter(is_free));
+    /// Everything that can be executed, in bundles of at least `least_s` seconds of work where there is
+    /// so much that can go together.
+    pub fn bundles(&self, least_s: f64) -> Bundles {
+        Bundles::new(bundles(self.plan, &self.index, |at| self.standing(at), least_s))
+    }
+
+    /// A segment that may start, and those of its bundle that still can be and the budget allows: parents
+    /// first. Without a bundle, it alone.
+    pub fn bundle(&self, bundles: &Bundles, root: SegmentId) -> Vec<&'a PlannedSegment> {
+        let Some(&root) = self.index.get(&root) else { return Vec::new() };
+        let is_free = |at: &usize| self.standing(*at) == Standing::Free;
+        let mut together: Vec<_> = bundles.with(root).iter().copied().filter(is_free).collect();
+        self.keep_affordable(&mut together);
+        if together.is_empty() {
+            together.push(root);
         }
-        bundle
+        together.into_iter().map(|at| &self.plan.segments[at]).collect()
+    }
+
+    fn standing(&self, at: usize) -> Standing {
+        match self.states[at] {
+            SegmentState::Pending { .. } if self.not_before.contains_key(&at) => Standing::Blocked,
+            SegmentState::Pending { .. } => Standing::Free,
+            SegmentState::Running { .. } => Standing::Running,
+            SegmentState::Finished => Standing::Finished,
+            SegmentState::Diverged { .. } | SegmentState::Failed { .. } => Standing::Blocked,
+        }
+    }
+
+    /// Keeps the first of these segments, as many as the budget allows together.
+    fn keep_affordable(&self, segments: &mut Vec<usize>) {
+        let running = self.running.iter().map(|(at, running)| self.in_all(*at, running));
+        let mut charge = self.spent + running.sum();
+        let fits = |at: &&usize| {
+            charge += self.whole(**at);
+            self.policy.budget.allows(charge)
+        };
+        let n = segments.iter().take_while(fits).count();
+        segments.truncate(n);
     }
 
     /// The slot that executes a segment.
@@ -190,7 +212,8 @@ impl<'a> Schedule<'a> {
         let (first, last) = (spec.start, spec.start);
         let micro_batch = self.micro_batch(segment).or_else(|| examples_at_once(spec));
         self.change(at, SegmentChange::Launched { attempt, slot })?;
-        let running = Running { attempt, slot, micro_batch, began: None, heard: now, first, last };
+        let (began, earlier, heard) = (None, Spent::default(), now);
+        let running = Running { attempt, slot, micro_batch, began, earlier, heard, first, last };
         self.running.insert(at, running);
         self.workloads[self.workload_of[at]].n_running += 1;
         Ok(())
@@ -259,8 +282,13 @@ impl<'a> Schedule<'a> {
     /// Slots whose trainer has said nothing for too long.
     pub fn overdue(&self, now: f64) -> BTreeSet<usize> {
         let Some(time_out) = self.policy.time_out_s else { return BTreeSet::new() };
-        let silent = self.running.values().filter(|running| now - running.heard >= time_out);
-        silent.map(|running| running.slot).collect()
+        let silent = |running: &&Running| self.must_talk(running) && now - running.heard >= time_out;
+        self.running.values().filter(silent).map(|running| running.slot).collect()
+    }
+
+    /// Whether an attempt should be heard of: not while it waits in a queue.
+    const fn must_talk(&self, running: &Running) -> bool {
+        !self.ahead || running.began.is_some()
     }
 
     /// Starts a slot's time-out anew: it was told to end.
@@ -274,7 +302,8 @@ impl<'a> Schedule<'a> {
     pub fn next_change(&self) -> Option<f64> {
         let waits = self.not_before.values().copied();
         let time_out = self.policy.time_out_s;
-        let silences = self.running.values().filter_map(|running| Some(running.heard + time_out?));
+        let talkers = self.running.values().filter(|running| self.must_talk(running));
+        let silences = talkers.filter_map(|running| Some(running.heard + time_out?));
         waits.chain(silences).reduce(f64::min)
     }
 
@@ -385,7 +414,7 @@ impl<'a> Schedule<'a> {
     fn so_far(&self, at: usize, running: &Running, now: f64) -> Charge {
         let spec = &self.plan.segments[at].spec;
         let share = (running.last - running.first) as f64 / spec.steps() as f64;
-        let device_s = running.began.map_or(0.0, |began| now - began);
+        let device_s = running.earlier.device_s + running.began.map_or(0.0, |began| now - began);
         Charge { flops: share * spec.train_flops(), device_s }
     }
 
@@ -394,15 +423,19 @@ impl<'a> Schedule<'a> {
         running.heard = now;
         match event {
             TrainerEvent::Started { step } => {
-                if running.began.is_none() {
-                    (running.began, running.first, running.last) = (Some(now), *step, *step);
+                if running.began.is_none() && running.earlier == Spent::default() {
+                    (running.first, running.last) = (*step, *step);
                 }
+                running.began.get_or_insert(now);
+            }
+            TrainerEvent::Paused { step, spent } => {
+                (running.began, running.last) = (None, *step);
+                running.earlier = sum(&running.earlier, spent);
             }
             TrainerEvent::Progress { step, .. } | TrainerEvent::Checkpointed { step, .. } => {
                 running.last = *step;
             }
             TrainerEvent::Evaluated { .. }
-            | TrainerEvent::Paused { .. }
             | TrainerEvent::Finished { .. }
             | TrainerEvent::Diverged { .. }
             | TrainerEvent::Interrupted { .. }
@@ -422,7 +455,7 @@ impl<'a> Schedule<'a> {
         &mut self,
         at: usize,
         change: SegmentChange,
-        spent: &spec::Spent,
+        spent: &Spent,
         now: f64,
     ) -> Outcome {
         self.leave(at, Some(spent), now);
@@ -501,18 +534,19 @@ impl<'a> Schedule<'a> {
     }
 
     /// The attempt is over; what it spent is charged: by its own word, or else by what is known.
-    fn leave(&mut self, at: usize, spent: Option<&spec::Spent>, now: f64) {
+    fn leave(&mut self, at: usize, spent: Option<&Spent>, now: f64) {
         let Some(running) = self.running.remove(&at) else { return };
         self.workloads[self.workload_of[at]].n_running -= 1;
         let known = self.so_far(at, &running, now);
+        let spent = spent.map(|spent| sum(&running.earlier, spent));
         self.spent += spent.map_or(known, |spent| Charge {
-            flops: self.flops_of(at, spent).max(known.flops),
+            flops: self.flops_of(at, &spent).max(known.flops),
             device_s: spent.device_s.max(known.device_s),
         });
     }
 
     /// An evaluation that takes no steps is its passes over the task's examples, all of them.
-    fn flops_of(&self, at: usize, spent: &spec::Spent) -> f64 {
+    fn flops_of(&self, at: usize, spent: &Spent) -> f64 {
         let segment = &self.plan.segments[at];
         match spent.steps {
             0 if segment.is_evaluation() => segment.spec.train_flops(),
@@ -601,6 +635,12 @@ fn group(plan: &Plan) -> (Vec<Workload>, Vec<usize>) {
         workload_of.push(workload);
     }
     (workloads, workload_of)
+}
+
+/// Steps and seconds of two stretches.
+fn sum(one: &Spent, other: &Spent) -> Spent {
+    let (steps, device_s) = (one.steps + other.steps, one.device_s + other.device_s);
+    Spent { steps, device_s, ..*other }
 }
 
 fn failure_of(state: &SegmentState) -> Option<String> {

@@ -1,19 +1,24 @@
 -- What a scheduler that survives anything needs to know, and room for sweeps of 100,000 trials: the
--- specs, most of the bytes, have a table of their own, so that everything else is small and found by
--- its key alone.
+-- recipes, most of the bytes and the same in many trials and segments, have a table of their own, so
+-- that everything else is small and found by its key alone.
 
 drop view sweep_spent;
 drop view learning_curve;
 drop view evaluation;
 drop view trial_result;
 
-create table spec (
-    id text not null primary key,
+create table recipe (
+    recipe_id text not null primary key,
     json text not null
 ) strict;
 
-insert into spec select trial_id, spec from trial;
-insert into spec select segment_id, spec from segment;
+-- SQLite has no blake3: these recipes are named after a segment that has them.
+insert into recipe
+select min(id), json
+from (select segment_id as id, spec -> '$.recipe' as json from segment
+      union all
+      select trial_id, spec -> '$.recipe' from trial)
+group by json;
 
 -- Without it, the plan is stored again when the sweep is next saved.
 alter table sweep add column plan_hash text;
@@ -28,13 +33,15 @@ create table new_trial (
     steps integer not null,
     train_flops real not null,
     learning_rate real not null,
-    seed integer not null
+    seed integer not null,
+    recipe_id text not null references recipe (recipe_id),
+    cooldown integer not null
 ) strict, without rowid;
 
 insert into new_trial
 select trial_id, family, shape, params, unique_examples, examples_seen, steps, train_flops,
-       learning_rate, seed
-from trial;
+       learning_rate, seed, recipe_id, spec ->> '$.cooldown'
+from trial join recipe on recipe.json = spec -> '$.recipe';
 drop table trial;
 alter table new_trial rename to trial;
 
@@ -55,13 +62,17 @@ create table new_segment (
     checkpoint_step integer,
     checkpoint_digest text,
     checkpoint_bytes integer,
-    chain_device_s real
+    chain_device_s real,
+    recipe_id text not null references recipe (recipe_id),
+    cooldown integer not null,
+    transfer text
 ) strict, without rowid;
 
 insert into new_segment
 select segment_id, parent_id, kind, start_step, end_step, train_flops, null, null, state, attempt,
-       reason, diverged_step, checkpoint_step, checkpoint_digest, checkpoint_bytes, chain_device_s
-from segment;
+       reason, diverged_step, checkpoint_step, checkpoint_digest, checkpoint_bytes, chain_device_s,
+       recipe_id, coalesce(spec ->> '$.cooldown', 0), spec -> '$.transfer'
+from segment join recipe on recipe.json = spec -> '$.recipe';
 drop table segment;
 alter table new_segment rename to segment;
 
@@ -127,6 +138,19 @@ create table calibration (
     at real not null,
     primary key (workload, device_name, threads)
 ) strict, without rowid;
+
+-- The text whose hash each id is: keys in order, no spaces.
+create view spec as
+select trial_id as id,
+       '{"cooldown":' || cooldown || ',"recipe":' || json || ',"steps":' || steps || '}' as json
+from trial join recipe using (recipe_id)
+union all
+select segment_id,
+       '{' || iif(cooldown = 0, '', '"cooldown":' || cooldown || ',')
+       || '"end":' || end_step || ',"kind":"' || kind || '","parent":'
+       || coalesce('"' || parent_id || '"', 'null') || ',"recipe":' || json || ',"start":' || start_step
+       || coalesce(',"transfer":' || transfer, '') || '}'
+from segment join recipe using (recipe_id);
 
 -- A trial is what its leaf is; while that waits, what the first of its segments that ended badly is.
 -- What became of its evaluations on other tasks does not matter. Few segments end badly, so the search

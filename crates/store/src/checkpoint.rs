@@ -36,6 +36,44 @@ impl Store {
         Ok(needed.bind(segment_id.to_string()).fetch_one(&self.pool).await?)
     }
 
+    /// Whether a segment's checkpoints are needed, or a sweep that has the segment keeps them: by `keep`
+    /// of the table `[checkpoints]` in its file, trunks where it does not say.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn wants_checkpoint(&self, segment_id: SegmentId) -> Result<bool> {
+        let is_kept = sqlx::query_scalar(
+            "select exists (
+                 select 1 from segment
+                 join sweep join trial_segment as planned
+                     on planned.sweep = sweep.name and planned.segment_id = segment.segment_id
+                 where segment.segment_id = ?1
+                   and coalesce(sweep.spec ->> '$.checkpoints.keep', 'trunks')
+                       in ('all', iif(kind = 'trunk', 'trunks', 'all')))",
+        );
+        let is_kept: bool = is_kept.bind(segment_id.to_string()).fetch_one(&self.pool).await?;
+        Ok(is_kept || self.needs_checkpoint(segment_id).await?)
+    }
+
+    /// Pieces of trunks that have finished, in any sweep: id, first step and end.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn finished_trunks(&self) -> Result<Vec<(SegmentId, u64, u64)>> {
+        let rows = sqlx::query(
+            "select segment_id, start_step, end_step from segment
+             where state = 'finished' and kind = 'trunk'",
+        );
+        let trunk = |row: &SqliteRow| {
+            Ok((
+                row.try_get::<&str, _>("segment_id")?.parse()?,
+                unsigned("start_step", row.try_get("start_step")?)?,
+                unsigned("end_step", row.try_get("end_step")?)?,
+            ))
+        };
+        rows.fetch_all(&self.pool).await?.iter().map(trunk).collect()
+    }
+
     /// The segments that have finished or diverged and that none of any stored sweep's plan needs.
     ///
     /// # Errors
@@ -67,6 +105,30 @@ fn read(row: &SqliteRow) -> Result<UnneededSegment> {
 mod tests {
     use super::*;
     use crate::testing::{Plan, TestStore, planned_store};
+
+    #[tokio::test]
+    async fn trunks_are_wanted_when_all_is_done_and_nothing_else_unless_a_sweep_says_otherwise() {
+        let (test, plan) = planned_store().await;
+        for (segment, _) in plan.segments.iter().zip(0..) {
+            test.finish(segment, 1.0, 5.0).await;
+        }
+        for (keep, trunk, cooldown) in
+            [(None, true, false), (Some("none"), false, false), (Some("all"), true, true)]
+        {
+            let spec = keep.map_or("{}".to_owned(), |keep| {
+                format!(r#"{{"checkpoints": {{"keep": "{keep}"}}}}"#)
+            });
+            sqlx::query("update sweep set spec = ?1").bind(spec).execute(&test.store.pool).await.unwrap();
+            for (position, segment) in plan.segments.iter().enumerate() {
+                let expected = if segment.kind == SegmentKind::Trunk { trunk } else { cooldown };
+                let wanted = test.store.wants_checkpoint(plan.id(position)).await.unwrap();
+                assert_eq!(wanted, expected, "{keep:?}, {:?}", segment.kind);
+            }
+        }
+        let trunks = test.store.finished_trunks().await.unwrap();
+        let expected = plan.segments.iter().filter(|segment| segment.kind == SegmentKind::Trunk);
+        assert_eq!(trunks.len(), expected.count());
+    }
 
     async fn unneeded(test: &TestStore, plan: &Plan) -> Vec<usize> {
         let rows = test.store.unneeded_segments().await.unwrap();

@@ -192,6 +192,8 @@ fn failure(path: &Path, source: sqlx::Error) -> OpenError {
 
 #[cfg(test)]
 mod tests {
+    use spec::{Id, canonical_json};
+
     use super::*;
     use crate::testing::{empty_store, planned_store};
 
@@ -273,28 +275,33 @@ mod tests {
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let pool = SqlitePool::connect_with(options).await.unwrap();
         sqlx::raw_sql(MIGRATIONS[0]).execute(&pool).await.unwrap();
+        let plan = crate::testing::two_trials(0);
+        let (trial, trunk, cooldown) = (&plan.trials[0].spec, &plan.segments[0], &plan.segments[1]);
         let data = format!(
             "pragma application_id = {APPLICATION_ID}; pragma user_version = 1;
              insert into sweep values ('old', 1, 1, 'name = \"old\"', '{{}}');
              insert into trial values
-                 ('{t}', 'vit', '8x1', 10, 64, 800, 100, 1e9, 1e-3, 0, '{{}}');
+                 ('{t}', 'vit', '8x1', 10, 64, 800, 100, 1e9, 1e-3, 0, '{trial_spec}');
              insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
                                   state, attempt, chain_device_s, spec) values
-                 ('{a}', null, 'trunk', 0, 80, 8e8, 'finished', 1, 2.0, '{{}}'),
-                 ('{b}', '{a}', 'cooldown', 80, 100, 2e8, 'finished', 1, 3.0, '{{}}');
+                 ('{a}', null, 'trunk', 0, 80, 8e8, 'finished', 1, 2.0, '{trunk_spec}'),
+                 ('{b}', '{a}', 'cooldown', 80, 100, 2e8, 'finished', 1, 3.0, '{cooldown_spec}');
              insert into sweep_trial values ('old', '{t}', 0, '{b}');
              insert into trial_segment values ('old', '{t}', 0, '{a}'), ('old', '{t}', 1, '{b}');
              insert into attempt (segment_id, attempt, outcome, device, device_name, threads, pid,
-                                  started_at, train_flops, device_s) values
-                 ('{a}', 1, 'finished', 'cpu', '', 1, 1, 1, 8e8, 2.0),
-                 ('{b}', 1, 'finished', 'cpu', '', 1, 1, 1, 2e8, 1.0);
+                                  started_at, steps, train_flops, device_s) values
+                 ('{a}', 1, 'finished', 'cpu', '', 1, 1, 1, 80, 8e8, 2.0),
+                 ('{b}', 1, 'finished', 'cpu', '', 1, 1, 1, 20, 2e8, 1.0);
              insert into measurement values
                  ('{b}', 'val_loss', 100, 0.5), ('{b}', 'val_error', 100, 0.25),
                  ('{b}', 'train_loss', 100, 0.4);
              insert into fit values (1, 'old', 'm2', 'x', 'y', 'h', 1, '{{}}');",
-            t = "0".repeat(32),
-            a = "a".repeat(32),
-            b = "b".repeat(32),
+            t = trial.id(),
+            a = trunk.id(),
+            b = cooldown.id(),
+            trial_spec = canonical_json(trial),
+            trunk_spec = canonical_json(trunk),
+            cooldown_spec = canonical_json(cooldown),
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(data)).execute(&pool).await.unwrap();
         pool.close().await;
@@ -316,14 +323,20 @@ mod tests {
         assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (2, 1e9, 3.0));
         assert_eq!(store.learning_curves("old", "train_loss").await.unwrap().len(), 1);
         assert_eq!(store.fits("old").await.unwrap().len(), 1);
+        let specs = sqlx::query_as::<_, (String, String)>("select id, json from spec");
+        let specs = specs.fetch_all(&store.pool).await.unwrap();
+        assert_eq!(specs.len(), 3);
+        assert!(specs.iter().all(|(id, json)| Id::of_canonical(json).to_string() == *id));
         let broken = sqlx::query("pragma foreign_key_check").fetch_all(&store.pool).await.unwrap();
         assert!(broken.is_empty());
         // And what refers to a segment is held to it again.
         let orphan = "insert into measurement values ('none', 'val_loss', 1, 0.5)";
         assert!(sqlx::query(orphan).execute(&store.pool).await.is_err());
         let plan = crate::testing::with_evaluation(0);
-        let sweep = crate::testing::sweep("new");
+        let sweep = crate::testing::sweep("old");
         store.save_sweep(&sweep, &plan.trials(), &plan.segments(), 2.0).await.unwrap();
+        let costs = store.measured_costs("", 1).await.unwrap();
+        assert!(costs.contains_key(&plan.segments[0].recipe.workload_id(None)));
     }
 
     #[tokio::test]

@@ -1,13 +1,13 @@
 //! Table `segment`: what is to be trained, how far it is, and where its checkpoint stands. Its
 //! `attempt` is the fence: the number of the newest execution, whose word alone counts.
 
+use serde::Serialize;
 use spec::{Id, SegmentId, SegmentKind, SegmentSpec, canonical_json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::Store;
 use crate::convert::{signed, unsigned};
-use crate::document::{self, json};
 use crate::error::{Result, StoreError};
 
 /// Where a segment stands.
@@ -145,10 +145,13 @@ struct SegmentRow {
     end_step: i64,
     train_flops: f64,
     workload: String,
+    recipe_id: String,
+    cooldown: i64,
+    transfer: Option<String>,
 }
 
 impl SegmentRow {
-    fn of(segment: &PlannedSegment<'_>) -> Result<Self> {
+    fn of((segment, recipe): &(&PlannedSegment<'_>, Id)) -> Result<Self> {
         let spec = segment.spec;
         Ok(Self {
             segment_id: segment.id.to_string(),
@@ -158,6 +161,9 @@ impl SegmentRow {
             end_step: signed("end", spec.end)?,
             train_flops: spec.train_flops(),
             workload: segment.workload.to_string(),
+            recipe_id: recipe.to_string(),
+            cooldown: signed("cooldown", spec.cooldown)?,
+            transfer: spec.transfer.as_ref().map(canonical_json),
         })
     }
 }
@@ -181,16 +187,20 @@ pub(crate) fn read_kind(word: &str) -> Result<SegmentKind> {
         .ok_or_else(|| StoreError::Unexpected { what: "kind", value: word.to_owned() })
 }
 
-/// Adds the segments that are not there yet, as pending; the others keep their state.
+/// Adds the segments that are not there yet, as pending; the others keep their state. In the order of
+/// their ids, which is that of the table.
 pub(crate) async fn insert_missing(
     conn: &mut SqliteConnection,
     segments: &[PlannedSegment<'_>],
+    recipes: &[Id],
 ) -> Result<()> {
-    for segments in segments.chunks(200) {
+    let mut sorted: Vec<_> = segments.iter().zip(recipes.iter().copied()).collect();
+    sorted.sort_unstable_by_key(|(segment, _)| segment.id);
+    for segments in sorted.chunks(200) {
         let rows: Vec<_> = segments.iter().map(SegmentRow::of).collect::<Result<_>>()?;
         let mut insert = QueryBuilder::new(
             "insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
-                                  workload) ",
+                                  workload, recipe_id, cooldown, transfer) ",
         );
         insert.push_values(&rows, |mut row, segment| {
             row.push_bind(&segment.segment_id)
@@ -199,7 +209,10 @@ pub(crate) async fn insert_missing(
                 .push_bind(segment.start_step)
                 .push_bind(segment.end_step)
                 .push_bind(segment.train_flops)
-                .push_bind(&segment.workload);
+                .push_bind(&segment.workload)
+                .push_bind(&segment.recipe_id)
+                .push_bind(segment.cooldown)
+                .push_bind(&segment.transfer);
         });
         // A store of an older version did not know the workload.
         insert.push(
@@ -207,10 +220,13 @@ pub(crate) async fn insert_missing(
               where workload is null",
         );
         insert.build().execute(&mut *conn).await?;
-        let specs = segments.iter().map(|segment| canonical_json(segment.spec));
-        document::insert_missing(conn, specs).await?;
     }
     Ok(())
+}
+
+/// A list as one value to bind, which `json_each` takes apart: a statement for all of it.
+fn json(list: &impl Serialize) -> String {
+    serde_json::to_string(list).expect("ids and numbers are JSON")
 }
 
 /// Raises the fence and marks the segment running; the new fence.

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::error::Result;
 use crate::segment::PlannedSegment;
 use crate::trial::PlannedTrial;
-use crate::{Store, UnixSeconds, segment, trial};
+use crate::{Store, UnixSeconds, recipe, segment, trial};
 
 /// A sweep to be saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,9 @@ impl Store {
         let is_stored = has_plan(&mut tx, &sweep.name, hash).await?;
         upsert(&mut tx, sweep, hash, now).await?;
         if !is_stored {
-            segment::insert_missing(&mut tx, segments).await?;
-            trial::replace_members(&mut tx, &sweep.name, trials).await?;
+            let recipes = recipe::insert_missing(&mut tx, segments, trials).await?;
+            segment::insert_missing(&mut tx, segments, &recipes.of_segments).await?;
+            trial::replace_members(&mut tx, &sweep.name, trials, &recipes.of_trials).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -123,7 +124,9 @@ fn read(row: &SqliteRow) -> Result<StoredSweep> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{empty_store, planned_store, sweep, two_trials};
+    use spec::{Id, SegmentKind, SegmentSpec};
+
+    use crate::testing::{empty_store, planned_store, sweep, two_trials, with_evaluation};
     use crate::{SegmentState, StoreError, Value};
 
     #[tokio::test]
@@ -140,6 +143,23 @@ mod tests {
         assert_eq!((stored.created_at, stored.updated_at), (1.0, 9.0));
         assert_eq!(test.store.sweeps().await.unwrap(), [stored]);
         assert_eq!(test.value("select count(*) from trial").await, Value::Integer(2));
+    }
+
+    #[tokio::test]
+    async fn every_id_is_the_hash_of_the_spec_that_is_stored() {
+        let test = empty_store().await;
+        let mut plan = with_evaluation(0);
+        let whole =
+            SegmentSpec { kind: SegmentKind::Whole, cooldown: 7, ..plan.segments[0].clone() };
+        plan.segments.push(whole);
+        test.save_trials("small", &plan, ..).await;
+        let specs = crate::query(&test.path, "select id, json from spec").await.unwrap().rows;
+        assert_eq!(specs.len(), plan.trials.len() + plan.segments.len());
+        for spec in specs {
+            let [Value::Text(id), Value::Text(json)] = spec.as_slice() else { panic!("{spec:?}") };
+            assert_eq!(Id::of_canonical(json).to_string(), *id, "{json}");
+        }
+        assert_eq!(test.value("select count(*) from recipe").await, Value::Integer(1));
     }
 
     #[tokio::test]

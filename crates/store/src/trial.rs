@@ -1,11 +1,10 @@
 //! Tables `trial`, `sweep_trial` and `trial_segment`: the points of a sweep and the chain of segments
 //! that makes each of them, with those that evaluate it on other tasks.
 
-use spec::{Id, SegmentId, TrialId, TrialSpec, canonical_json};
-use sqlx::{QueryBuilder, SqliteConnection};
+use spec::{Id, SegmentId, TrialId, TrialSpec};
+use sqlx::{AssertSqlSafe, QueryBuilder, SqliteConnection};
 
 use crate::convert::signed;
-use crate::document;
 use crate::error::{Result, StoreError};
 
 /// A trial to be saved, and its segments.
@@ -44,6 +43,8 @@ struct TrialRow {
     train_flops: f64,
     learning_rate: f64,
     seed: i64,
+    recipe_id: String,
+    cooldown: i64,
 }
 
 /// One trial of a sweep: its own columns, its place, and its segments.
@@ -56,26 +57,26 @@ struct Member<'a> {
     segments: Vec<String>,
 }
 
-/// Makes `trials` the sweep's trials, in this order.
+/// Makes `trials` the sweep's trials, in this order. They are written in the order of their ids, which
+/// is that of the tables.
 pub(crate) async fn replace_members(
     conn: &mut SqliteConnection,
     sweep: &str,
     trials: &[PlannedTrial<'_>],
+    recipes: &[Id],
 ) -> Result<()> {
-    sqlx::query("delete from trial_segment where sweep = ?1")
-        .bind(sweep)
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("delete from sweep_trial where sweep = ?1").bind(sweep).execute(&mut *conn).await?;
-    for (part, trials) in trials.chunks(ROWS).enumerate() {
+    for table in ["trial_segment", "sweep_trial"] {
+        let delete = format!("delete from {table} where sweep = ?1");
+        sqlx::query(AssertSqlSafe(delete)).bind(sweep).execute(&mut *conn).await?;
+    }
+    let mut sorted: Vec<_> = trials.iter().zip(recipes).zip(0..).collect();
+    sorted.sort_unstable_by_key(|((trial, _), _)| trial.id);
+    for trials in sorted.chunks(ROWS) {
         let members: Vec<_> = trials
             .iter()
-            .zip(part * ROWS..)
-            .map(|(trial, position)| Member::of(trial, position))
+            .map(|((trial, recipe), position)| Member::of(trial, **recipe, *position))
             .collect::<Result<_>>()?;
         insert_trials(conn, &members).await?;
-        let specs = trials.iter().map(|trial| canonical_json(trial.spec));
-        document::insert_missing(conn, specs).await?;
         insert_members(conn, sweep, &members).await?;
         insert_segments(conn, sweep, &members).await?;
     }
@@ -83,12 +84,12 @@ pub(crate) async fn replace_members(
 }
 
 impl<'a> Member<'a> {
-    fn of(planned: &PlannedTrial<'a>, position: usize) -> Result<Self> {
-        let trial = TrialRow::of(planned)?;
+    fn of(planned: &PlannedTrial<'a>, recipe: Id, position: u64) -> Result<Self> {
+        let trial = TrialRow::of(planned, recipe)?;
         let leaf = planned.chain.last().ok_or(StoreError::EmptyChain(planned.id))?;
         Ok(Self {
             trial,
-            position: signed("position", position as u64)?,
+            position: signed("position", position)?,
             leaf: leaf.to_string(),
             variant: planned.variant,
             segments: planned
@@ -102,7 +103,7 @@ impl<'a> Member<'a> {
 }
 
 impl TrialRow {
-    fn of(planned: &PlannedTrial<'_>) -> Result<Self> {
+    fn of(planned: &PlannedTrial<'_>, recipe_id: Id) -> Result<Self> {
         let (trial, recipe) = (planned.spec, &planned.spec.recipe);
         Ok(Self {
             trial_id: planned.id.to_string(),
@@ -115,6 +116,8 @@ impl TrialRow {
             train_flops: trial.train_flops(),
             learning_rate: recipe.train.learning_rate,
             seed: signed("seed", recipe.seed)?,
+            recipe_id: recipe_id.to_string(),
+            cooldown: signed("cooldown", trial.cooldown)?,
         })
     }
 }
@@ -123,7 +126,7 @@ impl TrialRow {
 async fn insert_trials(conn: &mut SqliteConnection, members: &[Member<'_>]) -> Result<()> {
     let mut insert = QueryBuilder::new(
         "insert into trial (trial_id, family, shape, params, unique_examples, examples_seen, steps,
-                            train_flops, learning_rate, seed) ",
+                            train_flops, learning_rate, seed, recipe_id, cooldown) ",
     );
     insert.push_values(members, |mut row, Member { trial, .. }| {
         row.push_bind(&trial.trial_id)
@@ -135,7 +138,9 @@ async fn insert_trials(conn: &mut SqliteConnection, members: &[Member<'_>]) -> R
             .push_bind(trial.steps)
             .push_bind(trial.train_flops)
             .push_bind(trial.learning_rate)
-            .push_bind(trial.seed);
+            .push_bind(trial.seed)
+            .push_bind(&trial.recipe_id)
+            .push_bind(trial.cooldown);
     });
     insert.push(" on conflict (trial_id) do nothing").build().execute(conn).await?;
     Ok(())

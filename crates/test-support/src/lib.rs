@@ -1,6 +1,10 @@
 //! What tests share: small valid specs, a known law, and the places of built programs.
 
+mod cluster;
+
 use std::path::PathBuf;
+
+pub use cluster::Cluster;
 
 use spec::{
     AdamW, Augmentation, DataSpec, Decay, EvalSpec, FORMAT, FewShot, FineTune, ModelSpec,

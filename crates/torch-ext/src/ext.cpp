@@ -34,6 +34,12 @@ char* caught(F body) {
 std::optional<at::Tensor> optional(const at::Tensor* tensor) {
   return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
 }
+
+// Its functions are virtual: libtorch_cuda need not be linked.
+c10::DeviceAllocator* cuda_allocator() {
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  return at::getDeviceAllocator(at::kCUDA);
+}
 }  // namespace
 
 extern "C" {
@@ -50,9 +56,21 @@ char* ext_load_cuda() {
 }
 
 char* ext_cuda_free_bytes(int device, uint64_t* bytes) {
+  return caught([=] { *bytes = cuda_allocator()->getMemoryInfo(static_cast<c10::DeviceIndex>(device)).first; });
+}
+
+char* ext_cuda_empty_cache() {
+  return caught([] { cuda_allocator()->emptyCache(); });
+}
+
+char* ext_cuda_reset_peak(int device) {
+  return caught([=] { cuda_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
+}
+
+char* ext_cuda_peak_bytes(int device, uint64_t* bytes) {
   return caught([=] {
-    at::globalContext().lazyInitDevice(at::kCUDA);
-    *bytes = at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(static_cast<c10::DeviceIndex>(device)).first;
+    const auto stats = cuda_allocator()->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    *bytes = stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
   });
 }
 

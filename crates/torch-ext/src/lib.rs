@@ -17,8 +17,9 @@ use tch::Tensor;
 pub use adamw::{AdamWState, fused_adamw};
 pub use autograd::vjp;
 pub use process::{
-    Autocast, cuda_device_name, cuda_free_bytes, flush_denormals, keep_freed_memory,
-    libtorch_version, load_cuda, return_freed_memory, use_deterministic_algorithms,
+    Autocast, cuda_device_name, cuda_free_bytes, cuda_peak_bytes, flush_denormals,
+    keep_freed_memory, libtorch_version, load_cuda, reset_cuda_peak, return_freed_cuda_memory,
+    return_freed_memory, use_deterministic_algorithms,
 };
 pub use sgd::{SgdState, fused_sgd};
 

@@ -14,6 +14,9 @@ unsafe extern "C" {
     safe fn ext_malloc_trim();
     safe fn ext_keep_freed_memory();
     fn ext_cuda_free_bytes(device: c_int, bytes: *mut u64) -> *mut c_char;
+    safe fn ext_cuda_empty_cache() -> *mut c_char;
+    safe fn ext_cuda_reset_peak(device: c_int) -> *mut c_char;
+    fn ext_cuda_peak_bytes(device: c_int, bytes: *mut u64) -> *mut c_char;
     fn ext_cuda_device_name(device: c_int, name: *mut c_char, capacity: c_int) -> *mut c_char;
     safe fn ext_autocast_begin(cuda: bool) -> *mut c_char;
     safe fn ext_autocast_end(cuda: bool) -> *mut c_char;
@@ -63,6 +66,34 @@ pub fn cuda_free_bytes(device: usize) -> Result<u64, TorchError> {
     let mut bytes = 0;
     // SAFETY: `bytes` lives for the length of the call.
     check(unsafe { ext_cuda_free_bytes(ordinal(device), &raw mut bytes) })?;
+    Ok(bytes)
+}
+
+/// Gives CUDA memory that no tensor of this process uses back to its devices, for other processes.
+///
+/// # Errors
+/// What libtorch says.
+pub fn return_freed_cuda_memory() -> Result<(), TorchError> {
+    check(ext_cuda_empty_cache())
+}
+
+/// Begins to count for [`cuda_peak_bytes`], with what is held now.
+///
+/// # Errors
+/// What libtorch says.
+pub fn reset_cuda_peak(device: usize) -> Result<(), TorchError> {
+    check(ext_cuda_reset_peak(ordinal(device)))
+}
+
+/// The most memory that tensors of this process have held on a CUDA device since [`reset_cuda_peak`],
+/// what the allocator kept for the next ones included; the context and its kernels are not.
+///
+/// # Errors
+/// What libtorch says.
+pub fn cuda_peak_bytes(device: usize) -> Result<u64, TorchError> {
+    let mut bytes = 0;
+    // SAFETY: `bytes` lives for the length of the call.
+    check(unsafe { ext_cuda_peak_bytes(ordinal(device), &raw mut bytes) })?;
     Ok(bytes)
 }
 
@@ -129,6 +160,14 @@ mod tests {
         assert_eq!(a.matmul(&a).kind(), Kind::BFloat16);
         drop(guard);
         assert_eq!(a.matmul(&a).kind(), Kind::Float);
+    }
+
+    /// Here as on every machine without a GPU: the calls are there, and refuse in words.
+    #[test]
+    fn memory_of_a_device_that_is_not_there_is_an_error() {
+        let _not_there = load_cuda();
+        assert!(reset_cuda_peak(999).is_err());
+        assert!(cuda_peak_bytes(999).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checkpoints: `step-<8 digits>/` holding `tensors.safetensors` and `checkpoint.json`. A folder of
 //! that name is whole: it is written elsewhere, flushed and renamed. What is damaged later is found
-//! by its digest.
+//! by its digest. Only the newest attempt writes: [`Fence`].
 //!
 //! Parameters are saved under their own names, the optimiser's state under names with a prefix
 //! (`exp_avg.`, `exp_avg_sq.`, `exp_avg_sq_row.`, `exp_avg_sq_col.`, and `average.` for Polyak's
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use spec::{FORMAT, SegmentId};
 use tch::{Tensor, no_grad_guard};
 
+use crate::fence::{Fence, FenceError};
 use crate::flat::{Flat, Span};
 use crate::optimiser::AVERAGE;
 use crate::tensors::{Saved, dtype, kind, sizes};
@@ -24,7 +25,8 @@ use crate::tensors::{Saved, dtype, kind, sizes};
 const TENSORS: &str = "tensors.safetensors";
 const MANIFEST: &str = "checkpoint.json";
 
-/// What the names of checkpoints, of unfinished ones and of those that are being replaced begin with.
+/// What the names of checkpoints begin with, and of unfinished ones and of those that are being replaced,
+/// in which the number of an attempt follows.
 const STEP: &str = "step-";
 const PARTIAL: &str = ".partial-";
 const ASIDE: &str = ".replaced-";
@@ -70,22 +72,28 @@ pub(crate) enum CheckpointError {
     )]
     Unknown { path: PathBuf, name: String },
     #[error(
-        "no checkpoint of step {step} in `{folder}`; the next `isoflop sweep` trains the parent segment again"
+        "no checkpoint of step {step} in `{folder}`; the parent segment is to be trained again"
     )]
     NoParent { folder: PathBuf, step: u64 },
+    #[error("the parent's {0}; the parent segment is to be trained again")]
+    Parent(Box<Self>),
+    #[error(transparent)]
+    Fence(#[from] FenceError),
 }
 
 impl CheckpointError {
     /// Whether the files are not what was written.
-    const fn is_damage(&self) -> bool {
+    fn is_damage(&self) -> bool {
         match self {
             Self::Manifest { .. } | Self::Digest { .. } | Self::Tensors { .. } => true,
+            Self::Read { error, .. } => error.kind() == io::ErrorKind::NotFound,
             Self::Write { .. }
-            | Self::Read { .. }
             | Self::Format { .. }
             | Self::Unfit { .. }
             | Self::Unknown { .. }
-            | Self::NoParent { .. } => false,
+            | Self::NoParent { .. }
+            | Self::Parent(_)
+            | Self::Fence(_) => false,
         }
     }
 
@@ -100,14 +108,15 @@ impl CheckpointError {
     }
 }
 
-/// Writes the checkpoint of `step` finished steps into `folder`, and then removes older ones.
+/// Writes the checkpoint of `step` finished steps, and then removes older ones.
 pub(crate) fn save(
-    folder: &Path,
+    fence: Fence<'_>,
     flat: &Flat,
     state: &[(String, Tensor)],
     segment_id: SegmentId,
     step: u64,
 ) -> Result<Manifest, CheckpointError> {
+    let folder = fence.folder;
     fs::create_dir_all(folder).map_err(CheckpointError::write(folder))?;
     let tensors = all(flat, state).into_iter().map(|(name, tensor)| (name, Saved::new(tensor)));
     let tensors = safetensors::serialize(tensors, None)
@@ -121,15 +130,15 @@ pub(crate) fn save(
         trainer_version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch_version: torch_ext::libtorch_version().to_owned(),
     };
-    let path = path_of(folder, step);
-    publish(folder, &path, &tensors, &manifest).map_err(CheckpointError::write(&path))?;
-    keep_only(folder, step)?;
+    publish(fence, &path_of(folder, step), &tensors, &manifest)?;
+    keep_newest(fence, step)?;
     Ok(manifest)
 }
 
-/// Removes all checkpoints but that of `step`, and what killed trainers left half written.
-pub(crate) fn keep_only(folder: &Path, step: u64) -> Result<(), CheckpointError> {
-    remove_others(folder, &path_of(folder, step)).map_err(CheckpointError::write(folder))
+/// Removes the checkpoints before that of `step`, and what attempts up to this one left half written.
+pub(crate) fn keep_newest(fence: Fence<'_>, step: u64) -> Result<(), CheckpointError> {
+    fence.hold()?;
+    remove_older(fence, step).map_err(CheckpointError::write(fence.folder))
 }
 
 /// Restores the newest checkpoint of `folder` that is whole, if there is one. Damaged ones are passed
@@ -184,13 +193,15 @@ fn of_parent<T>(
     if !path.is_dir() {
         return Err(CheckpointError::NoParent { folder: folder.to_owned(), step });
     }
-    let loaded = load(&path);
-    if loaded.as_ref().is_err_and(CheckpointError::is_damage) {
-        // Out of the way, so that the next sweep sees that the parent is to be trained again. Where
-        // that fails too, the error names the folder all the same.
+    load(&path).map_err(|error| {
+        if !error.is_damage() {
+            return error;
+        }
+        // Out of the way, so that the parent is not taken for finished. Where that fails too, the error
+        // names the folder all the same.
         let _ = fs::rename(&path, folder.join(format!("{DAMAGED}{step:08}")));
-    }
-    loaded
+        CheckpointError::Parent(Box::new(error))
+    })
 }
 
 fn path_of(folder: &Path, step: u64) -> PathBuf {
@@ -296,29 +307,47 @@ fn parameter(file: &Path, views: &Views<'_>, span: &Span) -> Result<Parameter, C
 }
 
 /// Files first, then their folder, then its name: a power cut leaves the whole checkpoint or none.
-fn publish(folder: &Path, path: &Path, tensors: &[u8], manifest: &Manifest) -> io::Result<()> {
-    let named = |prefix| folder.join(format!("{prefix}{}", std::process::id()));
-    let (partial, aside) = (named(PARTIAL), named(ASIDE));
-    let outcome = (|| {
-        remove_if_there(&partial)?;
-        fs::create_dir(&partial)?;
-        write_flushed(&partial.join(TENSORS), tensors)?;
-        write_flushed(&partial.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
-        File::open(&partial)?.sync_all()?;
-        if path.exists() {
-            // Damaged, or `load_newest` would have continued from it. Out of the way it still is what
-            // a person may repair, until the new one is in its place and `remove_others` comes.
-            remove_if_there(&aside)?;
-            fs::rename(path, &aside)?;
-        }
-        fs::rename(&partial, path)?;
-        File::open(folder)?.sync_all()
-    })();
+fn publish(
+    fence: Fence<'_>,
+    path: &Path,
+    tensors: &[u8],
+    manifest: &Manifest,
+) -> Result<(), CheckpointError> {
+    let partial = own(fence, PARTIAL);
+    let outcome = write_whole(&partial, tensors, manifest)
+        .map_err(CheckpointError::write(path))
+        .and_then(|()| Ok(fence.hold()?))
+        .and_then(|()| take_place(fence, &partial, path).map_err(CheckpointError::write(path)));
     if outcome.is_err() {
         // What is left of a full disk's attempt would keep it full; the first error is the one to tell.
         let _ = fs::remove_dir_all(&partial);
     }
     outcome
+}
+
+fn write_whole(partial: &Path, tensors: &[u8], manifest: &Manifest) -> io::Result<()> {
+    remove_if_there(partial)?;
+    fs::create_dir(partial)?;
+    write_flushed(&partial.join(TENSORS), tensors)?;
+    write_flushed(&partial.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
+    File::open(partial)?.sync_all()
+}
+
+fn take_place(fence: Fence<'_>, partial: &Path, path: &Path) -> io::Result<()> {
+    if path.exists() {
+        // Damaged, or `load_newest` would have continued from it. Out of the way it still is what a
+        // person may repair, until the new one is in its place and `remove_older` comes.
+        let aside = own(fence, ASIDE);
+        remove_if_there(&aside)?;
+        fs::rename(path, &aside)?;
+    }
+    fs::rename(partial, path)?;
+    File::open(fence.folder)?.sync_all()
+}
+
+/// A name that no other process writes to, in which the attempt can be read.
+fn own(fence: Fence<'_>, kind: &str) -> PathBuf {
+    fence.folder.join(format!("{kind}{}-{}", fence.attempt, std::process::id()))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -334,18 +363,23 @@ pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn remove_others(folder: &Path, keep: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn remove_older(fence: Fence<'_>, step: u64) -> io::Result<()> {
+    for entry in fs::read_dir(fence.folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = name
-            .to_str()
-            .is_some_and(|name| [STEP, PARTIAL, ASIDE].iter().any(|kind| name.starts_with(kind)));
-        if is_ours && entry.path() != keep {
+        if entry.file_name().to_str().is_some_and(|name| is_older(name, fence.attempt, step)) {
             fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
+}
+
+fn is_older(name: &str, attempt: u32, step: u64) -> bool {
+    if let Some(digits) = name.strip_prefix(STEP) {
+        return digits.parse::<u64>().is_ok_and(|other| other < step);
+    }
+    let left = name.strip_prefix(PARTIAL).or_else(|| name.strip_prefix(ASIDE));
+    left.and_then(|left| left.split('-').next()?.parse::<u32>().ok())
+        .is_some_and(|other| other <= attempt)
 }
 
 #[cfg(test)]
@@ -371,9 +405,16 @@ mod tests {
         SegmentId(Id::of(&"segment"))
     }
 
+    fn first(folder: &tempfile::TempDir) -> Fence<'_> {
+        Fence { folder: folder.path(), attempt: 1 }
+    }
+
     fn names(folder: &Path) -> Vec<String> {
         let names = fs::read_dir(folder).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let mut names: Vec<_> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     fn steps_of(flat: &Flat, update: &mut Update, steps: std::ops::Range<u64>) {
@@ -413,7 +454,7 @@ mod tests {
                 let whole = flat(5, 1.0);
                 let mut of_whole = Update::new(&train, &whole);
                 steps_of(&whole, &mut of_whole, 0..kept);
-                save(folder.path(), &whole, of_whole.state(), segment(), kept).unwrap();
+                save(first(&folder), &whole, of_whole.state(), segment(), kept).unwrap();
                 steps_of(&whole, &mut of_whole, kept..STEPS);
 
                 let resumed = flat(5, 2.0);
@@ -435,7 +476,7 @@ mod tests {
         let fails = |saved: usize, loaded: usize| {
             let (trained, learner) = (flat(5, 1.0), flat(5, 2.0));
             let state = Update::new(&recipes[saved], &trained);
-            save(folder.path(), &trained, state.state(), segment(), 8).unwrap();
+            save(first(&folder), &trained, state.state(), segment(), 8).unwrap();
             let state = Update::new(&recipes[loaded], &learner);
             let error = load_parent(folder.path(), &learner, state.state(), 8).unwrap_err();
             assert!(learner.params.equal(&flat(5, 2.0).params));
@@ -462,7 +503,7 @@ mod tests {
             let train = TrainSpec { polyak, ..test_support::recipe(0).train };
             let mut state = Update::new(&train, &trained);
             steps_of(&trained, &mut state, 0..3);
-            save(folder.path(), &trained, state.state(), segment(), 3).unwrap();
+            save(first(&folder), &trained, state.state(), segment(), 3).unwrap();
             let found = load_parameters(folder.path(), &trained.spans, 3).unwrap();
             let expected = state.average().unwrap_or(&trained.params);
             for (parameter, (name, tensor)) in found.iter().zip(trained.named("", expected)) {
@@ -483,7 +524,7 @@ mod tests {
             let tensor = Tensor::full([2, 3], value, (Kind::Double, Device::Cpu));
             Flat::new(&[Parameter { name: "a.weight".into(), tensor }], &|_| 1.0, Device::Cpu)
         };
-        save(folder.path(), &of(0.1), &[], segment(), 1).unwrap();
+        save(first(&folder), &of(0.1), &[], segment(), 1).unwrap();
         let learner = of(0.0);
         load_parent(folder.path(), &learner, &[], 1).unwrap();
         assert!(learner.params.equal(&of(0.1).params));
@@ -494,7 +535,7 @@ mod tests {
     #[test]
     fn a_checkpoint_of_another_layout_leaves_the_learner_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &flat(5, 1.0), &[], segment(), 8).unwrap();
+        save(first(&folder), &flat(5, 1.0), &[], segment(), 8).unwrap();
         let learner = flat(6, 2.0);
         let before = learner.params.copy();
         let error = load_parent(folder.path(), &learner, &[], 8).unwrap_err();
@@ -506,19 +547,46 @@ mod tests {
     #[test]
     fn a_checkpoint_takes_the_place_of_a_damaged_one_of_its_step() {
         let folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &flat(5, 1.0), &[], segment(), 8).unwrap();
+        save(first(&folder), &flat(5, 1.0), &[], segment(), 8).unwrap();
         fs::write(folder.path().join("step-00000008").join(TENSORS), "damaged").unwrap();
         // What an earlier process of this number left when it was killed here.
-        let left = folder.path().join(format!("{ASIDE}{}", std::process::id()));
+        let left = own(first(&folder), ASIDE);
         fs::create_dir(&left).unwrap();
         fs::write(left.join(TENSORS), "damaged, too").unwrap();
 
-        let saved = save(folder.path(), &flat(5, 3.0), &[], segment(), 8).unwrap();
-        assert_eq!(names(folder.path()), ["step-00000008"]);
+        let saved = save(first(&folder), &flat(5, 3.0), &[], segment(), 8).unwrap();
+        assert_eq!(names(folder.path()), ["fence", "step-00000008"]);
         let learner = flat(5, 2.0);
         let loaded =
             load_newest(folder.path(), &learner, &[], &mut |error| panic!("{error}")).unwrap();
         assert_eq!(loaded, Some(saved));
         assert!(learner.params.equal(&flat(5, 3.0).params));
+    }
+    #[test]
+    fn a_replaced_attempt_saves_nothing_and_removes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let second = Fence { attempt: 2, ..first(&folder) };
+        save(first(&folder), &flat(5, 1.0), &[], segment(), 4).unwrap();
+        second.hold().unwrap();
+        save(second, &flat(5, 2.0), &[], segment(), 5).unwrap();
+        fs::create_dir(own(second, PARTIAL)).unwrap();
+        let before = names(folder.path());
+
+        let error = save(first(&folder), &flat(5, 3.0), &[], segment(), 9).unwrap_err();
+        let CheckpointError::Fence(FenceError::Replaced { by: 2, .. }) = error else {
+            panic!("{error}")
+        };
+        assert!(keep_newest(first(&folder), 9).is_err());
+        assert_eq!(names(folder.path()), before);
+    }
+
+    /// A node that is given up may come back and go on with the same attempt as the one in its place.
+    #[test]
+    fn what_is_further_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [3, 8, 5] {
+            save(first(&folder), &flat(5, step as f64), &[], segment(), step).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["fence", "step-00000005", "step-00000008"]);
     }
 }

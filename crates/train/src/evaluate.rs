@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use data::{Cached, Source};
 use models::{BindError, Watch, Watched};
+use spec::Order;
 use tch::{Kind, Tensor, no_grad_guard};
 use torch_ext::TorchError;
 
@@ -14,6 +15,11 @@ use crate::objective::sums;
 
 /// Examples per forward pass.
 pub(crate) const BATCH: usize = 256;
+
+/// [`BATCH`], or fewer where memory ran out.
+pub(crate) fn pass_size(order: &Order) -> usize {
+    order.micro_batch.map_or(BATCH, |micro| BATCH.min(micro.max(1) as usize))
+}
 
 /// Examples that attention is watched on: its logits are written out, `[heads, tokens, tokens]` each.
 const WATCHED: usize = 32;
@@ -27,22 +33,23 @@ pub(crate) enum EvaluateError {
 }
 
 /// `val_loss` (the objective without label smoothing, nats) and `val_error` (share of wrong first
-/// choices) over all of `validation`, and with `attention` also its logits and entropies. Sums are
-/// taken in f64 on the device and read once.
+/// choices) over all of `validation`, `size` examples at a time, and with `attention` also its logits and
+/// entropies. Sums are taken in f64 on the device and read once.
 ///
 /// # Errors
 /// What libtorch says.
 pub(crate) fn evaluate(
     learner: &Learner,
     validation: &Cached,
+    size: usize,
     attention: bool,
 ) -> Result<BTreeMap<String, f64>, EvaluateError> {
     let _no_grad = no_grad_guard();
     let evaluated = learner.evaluated()?;
     let mut total = Tensor::zeros([2], (Kind::Double, learner.device));
-    for (number, batch) in batches(validation, BATCH).enumerate() {
+    for (number, batch) in batches(validation, size).enumerate() {
         let (images, labels) = batch.on(learner.device);
-        let (logits, targets) = evaluated.logits(&images, labels, (number * BATCH) as u64, None)?;
+        let (logits, targets) = evaluated.logits(&images, labels, (number * size) as u64, None)?;
         total += sums(evaluated.objective(), &logits, &targets);
     }
     let mean = |at| total.double_value(&[at]) / validation.labels().len() as f64;

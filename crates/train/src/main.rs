@@ -2,8 +2,9 @@
 //! error. `isoflop` starts it; nobody else needs to.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use spec::Resample;
@@ -11,6 +12,8 @@ use tch::Kind;
 use train::{Files, Setting};
 
 /// Train segments: one order (JSON) a line on standard input, one event a line on standard output
+///
+/// TERM, or the end of the input: write a checkpoint and end.
 #[derive(Parser)]
 #[command(name = "isoflop-trainer", version)]
 struct Arguments {
@@ -20,6 +23,12 @@ struct Arguments {
     /// Threads of one operation on the CPU
     #[arg(long, value_name = "N", default_value_t = 1, global = true)]
     threads: u32,
+    /// Take the orders of this file and leave standard input alone
+    ///
+    /// For a queue's job. TERM: write a checkpoint and end. USR1: write a checkpoint and exit with 85;
+    /// started again with the same file, the attempt goes on. Exit 1: an order failed or was interrupted.
+    #[arg(long, value_name = "FILE")]
+    orders: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -34,6 +43,11 @@ enum Command {
     ///
     /// Prints a JSON line for each step: its number, loss and gradient norm. Docs: docs/models.md.
     TrainStep(TrainStepArgs),
+    /// Measure what a step of a segment takes, on random images
+    ///
+    /// Reads a segment (JSON) on standard input and prints seconds of a step and of evaluating an example,
+    /// and the most memory held, as a JSON line; memory that runs out is an answer, too.
+    Calibrate(CalibrateArgs),
 }
 
 #[derive(Args)]
@@ -79,6 +93,13 @@ struct TrainStepArgs {
     steps: u64,
 }
 
+#[derive(Args)]
+struct CalibrateArgs {
+    /// Seconds to take steps for, unless twenty take less
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    seconds: f64,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Dtype {
     F32,
@@ -95,16 +116,8 @@ const EXIT_BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // First of all: libtorch remembers for good whether CUDA was there when it was first asked.
-    let outcome =
-        train::prepare(&arguments.device, arguments.threads).map_err(|error| error.to_string());
-    let done = outcome.and_then(|setting| match &arguments.command {
-        None => serve(&setting),
-        Some(Command::Forward(args)) => forward(args, &setting),
-        Some(Command::TrainStep(args)) => train_step(args, &setting),
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match act(&arguments) {
+        Ok(code) => code,
         Err(message) => {
             log(&message);
             ExitCode::from(EXIT_BAD_INPUT)
@@ -112,9 +125,57 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(setting: &Setting) -> Result<(), String> {
-    let inputs = train::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-    train::serve(setting, &inputs, &mut io::stdout(), &mut log).map_err(|error| error.to_string())
+fn act(arguments: &Arguments) -> Result<ExitCode, String> {
+    let Some(command) = &arguments.command else {
+        return match &arguments.orders {
+            None => serve(&prepare(arguments)?),
+            Some(path) => serve_queue(path, arguments),
+        };
+    };
+    let setting = prepare(arguments)?;
+    match command {
+        Command::Forward(args) => forward(args, &setting)?,
+        Command::TrainStep(args) => train_step(args, &setting)?,
+        Command::Calibrate(args) => calibrate(args, &setting)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// To be called before anything else of libtorch: it remembers for good whether CUDA was there when it
+/// was first asked.
+fn prepare(arguments: &Arguments) -> Result<Setting, String> {
+    train::prepare(&arguments.device, arguments.threads).map_err(|error| error.to_string())
+}
+
+fn serve(setting: &Setting) -> Result<ExitCode, String> {
+    let inputs = train::listen().map_err(no_signals)?;
+    train::serve(setting, &inputs, &mut io::stdout(), &mut log)
+        .map_err(|error| error.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve_queue(path: &Path, arguments: &Arguments) -> Result<ExitCode, String> {
+    // Before libtorch is loaded: a queue may send its signals at any time.
+    let stop = train::listen_to_queue().map_err(no_signals)?;
+    let orders = train::read_orders(path).map_err(|error| error.to_string())?;
+    let setting = prepare(arguments)?;
+    let ended = train::serve_queue(&setting, &orders, &stop, &mut io::stdout(), &mut log);
+    Ok(ExitCode::from(ended.exit_code()))
+}
+
+fn no_signals(error: io::Error) -> String {
+    format!("cannot listen to signals: {error}")
+}
+
+fn calibrate(args: &CalibrateArgs, setting: &Setting) -> Result<(), String> {
+    let time = Duration::try_from_secs_f64(args.seconds)
+        .map_err(|_| "`--seconds` must be a number of seconds, 0 or more".to_owned())?;
+    let segment = serde_json::from_reader(io::stdin().lock())
+        .map_err(|error| format!("standard input is no segment: {error}"))?;
+    let found =
+        train::calibrate(&segment, setting, time).map_err(|error| format!("calibrate: {error}"))?;
+    let line = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+    writeln!(io::stdout(), "{line}").map_err(|error| format!("cannot answer: {error}"))
 }
 
 fn forward(args: &ForwardArgs, setting: &Setting) -> Result<(), String> {
@@ -160,7 +221,8 @@ impl Dtype {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "standard error is where the protocol puts logs")]
+/// Standard error is where the protocol puts logs. It may be a file on a disk that is full: what cannot be
+/// written there is no reason to stop.
 fn log(message: &str) {
-    eprintln!("isoflop-trainer: {message}");
+    let _ = writeln!(io::stderr(), "isoflop-trainer: {message}");
 }

@@ -2,7 +2,7 @@
 //! into `exit.json`, for readers that were not there.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use spec::{FORMAT, Order, SegmentId, TrainerEvent, TrainerLine};
@@ -25,7 +25,8 @@ pub(crate) enum RecordError {
 }
 
 impl<'a> Record<'a> {
-    /// Opens the log that `order` names; an earlier log of the same attempt is continued.
+    /// Opens the log that `order` names; an earlier log of the same attempt is continued, without a last line
+    /// that was cut.
     ///
     /// # Errors
     /// A folder that cannot be written.
@@ -34,7 +35,9 @@ impl<'a> Record<'a> {
         let path = folder.join("events.jsonl");
         let open = || {
             fs::create_dir_all(&folder)?;
-            OpenOptions::new().create(true).append(true).open(&path)
+            let file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            cut_torn_line(&file)?;
+            Ok(file)
         };
         let file = open().map_err(|error| RecordError::Write { path: path.clone(), error })?;
         Ok(Self { out, file, folder, segment_id: order.segment_id, attempt: order.attempt })
@@ -60,6 +63,14 @@ impl<'a> Record<'a> {
         tell(self.out, &text);
         Ok(())
     }
+}
+
+/// A crash, or a full disk, leaves a line without its end; what follows must not be read with it.
+fn cut_torn_line(mut file: &File) -> io::Result<()> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    if whole < text.len() { file.set_len(whole as u64) } else { Ok(()) }
 }
 
 /// An event on `out` alone, for an attempt whose folder cannot be written.

@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 
 use data::{DataError, Split};
 use models::{BindError, Parameter};
-use spec::{FineTune, Order, SegmentSpec, Spent, TrainerEvent, TransferMethod, TransferSpec};
+use spec::{
+    FineTune, Order, Recipe, SegmentSpec, Spent, TrainerEvent, TransferMethod, TransferSpec,
+};
 use tch::Device;
 use torch_ext::TorchError;
 
 use crate::checkpoint::{self, CheckpointError, Manifest};
-use crate::evaluate::{EvaluateError, evaluate};
+use crate::evaluate::{EvaluateError, evaluate, pass_size};
 use crate::examples::{Examples, tell_skipped};
 use crate::feed::Feed;
+use crate::fence::{Fence, FenceError};
 use crate::flat::Flat;
 use crate::learner::Learner;
+use crate::memory::Peak;
 use crate::record::{Record, RecordError};
 use crate::stop::Stop;
 use crate::transfer::{self, TransferError};
@@ -36,6 +40,8 @@ pub(crate) enum SegmentError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
+    Fence(#[from] FenceError),
+    #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
     Torch(#[from] TorchError),
@@ -50,8 +56,8 @@ pub(crate) enum SegmentError {
 }
 
 /// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint, or evaluates
-/// on another task. Returns the last event (finished, diverged or interrupted), which is not written
-/// yet. `log` takes what is no event: damaged checkpoints, corrupt images.
+/// on another task. Returns the last event (finished, diverged or interrupted) or that of a pause, which
+/// is not written yet. `log` takes what is no event: damaged checkpoints, corrupt images.
 ///
 /// # Errors
 /// What keeps the segment from being trained. libtorch's other failures panic.
@@ -63,23 +69,34 @@ pub(crate) fn train_segment(
     record: &mut Record<'_>,
     log: &mut dyn FnMut(&str),
 ) -> Result<TrainerEvent, SegmentError> {
+    let peak = Peak::begin(device);
+    Fence::of(order).hold()?;
+    let recipe = &order.segment.recipe;
     let Some(transfer) = &order.segment.transfer else {
-        let learner = Learner::new(&order.segment.recipe, device)?;
-        let loaded = start_state(order, &learner, log)?;
-        return train(order, learner, loaded, kept, stop, record, log);
+        let training = &training(order, recipe.clone());
+        let learner = Learner::new(&training.segment.recipe, device)?;
+        let loaded = start_state(training, &learner, log)?;
+        return train(training, (learner, loaded), peak, kept, stop, record, log);
     };
     match &transfer.method {
         TransferMethod::FineTune(tune) => {
-            let tuned = transfer::recipe(transfer, tune, &order.segment.recipe);
-            let segment = SegmentSpec { recipe: tuned, ..order.segment.clone() };
-            let tuning = &Order { segment, ..order.clone() };
-            let (learner, loaded) = tuned_learner(order, tuning, tune, device, log)?;
-            train(tuning, learner, loaded, kept, stop, record, log)
+            let tuning = &training(order, transfer::recipe(transfer, tune, recipe));
+            let begun = tuned_learner(order, tuning, tune, device, log)?;
+            train(tuning, begun, peak, kept, stop, record, log)
         }
         TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_) => {
-            evaluate_features(order, transfer, device, stop, record)
+            evaluate_features(order, transfer, peak, device, stop, record)
         }
     }
+}
+
+/// `order` with what is really trained, in passes as small as memory asks for.
+fn training(order: &Order, mut recipe: Recipe) -> Order {
+    if let Some(limit) = order.micro_batch {
+        let train = &mut recipe.train;
+        train.micro_batch = Some(limit.clamp(1, train.micro_batch.unwrap_or(train.batch).max(1)));
+    }
+    Order { segment: SegmentSpec { recipe, ..order.segment.clone() }, ..order.clone() }
 }
 
 /// A learner for `tuning`, as an earlier attempt left it, or else with the parameters of the trial.
@@ -110,6 +127,7 @@ fn parameters_of_trial(order: &Order) -> Result<Vec<Parameter>, SegmentError> {
 fn evaluate_features(
     order: &Order,
     transfer: &TransferSpec,
+    peak: Peak,
     device: Device,
     stop: &Stop,
     record: &mut Record<'_>,
@@ -118,11 +136,14 @@ fn evaluate_features(
     let SegmentSpec { recipe, start, end, .. } = &order.segment;
     let parameters = parameters_of_trial(order)?;
     record.write(TrainerEvent::Started { step: *start })?;
-    let spent = || Spent { device_s: started.elapsed().as_secs_f64(), ..Spent::default() };
-    match transfer::on_features(transfer, recipe, &parameters, &order.cache, device, stop) {
-        Err(error) if error.is_stop() => {
-            Ok(TrainerEvent::Interrupted { step: *start, spent: spent() })
-        }
+    let spent = || Spent {
+        device_s: started.elapsed().as_secs_f64(),
+        peak_bytes: peak.bytes(),
+        ..Spent::default()
+    };
+    let (cache, size) = (&order.cache, pass_size(order));
+    match transfer::on_features(transfer, recipe, &parameters, cache, size, device, stop) {
+        Err(error) if error.is_stop() => Ok(stop.event(*start, spent())),
         Err(error) => Err(error.into()),
         Ok(metrics) if metrics.values().any(|value| !value.is_finite()) => {
             Ok(TrainerEvent::Diverged { step: *end, spent: spent() })
@@ -137,8 +158,8 @@ fn evaluate_features(
 /// The loop over a learner that is where this attempt begins.
 fn train(
     order: &Order,
-    learner: Learner,
-    loaded: Option<Manifest>,
+    (learner, loaded): (Learner, Option<Manifest>),
+    peak: Peak,
     kept: &mut Option<Examples>,
     stop: &Stop,
     record: &mut Record<'_>,
@@ -148,9 +169,7 @@ fn train(
     let device = learner.device;
     let done = loaded.as_ref().map_or(segment.start, |own| own.step);
     let examples = match Examples::reopen(kept, &segment.recipe, &order.cache, device, stop, log) {
-        Err(DataError::Cancelled { .. }) => {
-            return Ok(TrainerEvent::Interrupted { step: done, spent: Spent::default() });
-        }
+        Err(DataError::Cancelled { .. }) => return Ok(stop.event(done, Spent::default())),
         opened => opened?,
     };
     record.write(TrainerEvent::Started { step: done })?;
@@ -165,6 +184,7 @@ fn train(
         loaded,
         done,
         spent: Spent::default(),
+        peak,
         started: now,
         window_started: now,
         saved: now,
@@ -217,6 +237,7 @@ struct Attempt<'a, 'b> {
     /// Finished steps, counted from the beginning of the trial.
     done: u64,
     spent: Spent,
+    peak: Peak,
     started: Instant,
     window_started: Instant,
     /// When the last checkpoint was written.
@@ -232,7 +253,7 @@ impl Attempt<'_, '_> {
         let segment = &order.segment;
         while self.done < segment.end {
             if stop.is_requested() {
-                return self.interrupt();
+                return self.interrupt(stop);
             }
             let waiting = Instant::now();
             let batch = feed.batch(self.done)?;
@@ -287,8 +308,8 @@ impl Attempt<'_, '_> {
 
     fn evaluate(&mut self) -> Outcome {
         let segment = &self.order.segment;
-        let attention = segment.recipe.eval.attention;
-        let metrics = evaluate(&self.learner, &self.examples.validation, attention)?;
+        let (validation, attention) = (&self.examples.validation, segment.recipe.eval.attention);
+        let metrics = evaluate(&self.learner, validation, pass_size(self.order), attention)?;
         if metrics.values().any(|value| !value.is_finite()) {
             return Ok(self.diverged(self.done));
         }
@@ -303,7 +324,7 @@ impl Attempt<'_, '_> {
 
     fn save(&mut self) -> Result<(), SegmentError> {
         let saved = checkpoint::save(
-            &self.order.checkpoints,
+            Fence::of(self.order),
             &self.learner.flat,
             self.learner.update.state(),
             self.order.segment_id,
@@ -320,7 +341,7 @@ impl Attempt<'_, '_> {
         self.record.write(TrainerEvent::Checkpointed { step, digest, bytes })
     }
 
-    fn interrupt(&mut self) -> Outcome {
+    fn interrupt(&mut self, stop: &Stop) -> Outcome {
         let order = self.order;
         if let ControlFlow::Break(last) = self.look(&order.segment)? {
             return Ok(ControlFlow::Break(last));
@@ -329,7 +350,7 @@ impl Attempt<'_, '_> {
         if self.spent.steps > 0 {
             self.save()?;
         }
-        Ok(ControlFlow::Break(TrainerEvent::Interrupted { step: self.done, spent: self.spent() }))
+        Ok(ControlFlow::Break(stop.event(self.done, self.spent())))
     }
 
     /// Evaluation before the checkpoint: a model whose last update broke it must not be a parent.
@@ -341,7 +362,7 @@ impl Attempt<'_, '_> {
             // An attempt that was killed before its last event left the checkpoint; it may not have
             // told of it.
             Some(own) if own.step == self.done => {
-                checkpoint::keep_only(&self.order.checkpoints, own.step)?;
+                checkpoint::keep_newest(Fence::of(self.order), own.step)?;
                 self.tell_saved(own)?;
             }
             Some(_) | None => self.save()?,
@@ -354,7 +375,8 @@ impl Attempt<'_, '_> {
     }
 
     fn spent(&self) -> Spent {
-        Spent { device_s: self.started.elapsed().as_secs_f64(), ..self.spent }
+        let device_s = self.started.elapsed().as_secs_f64();
+        Spent { device_s, peak_bytes: self.peak.bytes(), ..self.spent }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The protocol of isoflop-trainer: ready, then one order after the other until the input ends.
 
-use std::any::Any;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use spec::{FORMAT, Failure, LineError, Order, Ready, TrainerEvent, TrainerLine};
+use spec::{FORMAT, LineError, Order, Ready, TrainerEvent, TrainerLine};
 
+use crate::attempt_log::AttemptLog;
 use crate::device::Setting;
 use crate::examples::Examples;
+use crate::failure::{failed, panicked, unrecorded};
+use crate::memory;
 use crate::record::{Record, RecordError, write_without_files};
 use crate::segment::{SegmentError, train_segment};
 use crate::stop::{Input, Inputs, Stop};
@@ -28,6 +30,21 @@ pub fn serve(
     out: &mut dyn Write,
     log: &mut dyn FnMut(&str),
 ) -> Result<(), ServeError> {
+    say_ready(setting, out);
+    let mut kept = None;
+    for input in &inputs.received {
+        match input {
+            Input::Order(order) => {
+                let _last = follow(&order, &mut kept, setting, &inputs.stop, out, log);
+            }
+            Input::Bad(error) => return Err(error.into()),
+            Input::End => break,
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn say_ready(setting: &Setting, out: &mut dyn Write) {
     let ready = Ready {
         format: FORMAT,
         trainer_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,71 +56,64 @@ pub fn serve(
     let text = serde_json::to_string(&TrainerLine::Ready(ready)).expect("plain data");
     // A reader that is gone has closed our input, too.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    let mut kept = None;
-    for input in &inputs.received {
-        match input {
-            Input::Order(order) => follow(&order, &mut kept, setting, &inputs.stop, out, log),
-            Input::Bad(error) => return Err(error.into()),
-            Input::End => break,
-        }
-    }
-    Ok(())
 }
 
-/// Follows one order to its last event, whatever happens inside.
-fn follow(
+/// Follows one order to its last event or a pause, whatever happens inside, and returns that.
+pub(crate) fn follow(
     order: &Order,
     kept: &mut Option<Examples>,
     setting: &Setting,
     stop: &Stop,
     out: &mut dyn Write,
     log: &mut dyn FnMut(&str),
-) {
-    let written = Record::open(order, out).and_then(|mut record| {
-        let attempt = || train_segment(order, kept, setting.device, stop, &mut record, log);
-        let last = match catch_unwind(AssertUnwindSafe(attempt)) {
-            Ok(Ok(last)) => last,
-            Ok(Err(SegmentError::Record(error))) => return Err(error),
-            Ok(Err(error)) => failed(error.to_string()),
-            Err(panic) => {
-                *kept = None;
-                failed(first_line(&*panic))
-            }
-        };
-        record.write(last)
+) -> TrainerEvent {
+    let last = attempt(order, kept, setting, stop, out, log).unwrap_or_else(|error| {
+        let last = unrecorded(&error);
+        write_without_files(order, out, last.clone());
+        last
     });
-    if let Err(error @ RecordError::Write { .. }) = written {
-        write_without_files(order, out, failed(error.to_string()));
+    memory::give_back(setting.device);
+    last
+}
+
+fn attempt(
+    order: &Order,
+    kept: &mut Option<Examples>,
+    setting: &Setting,
+    stop: &Stop,
+    out: &mut dyn Write,
+    log: &mut dyn FnMut(&str),
+) -> Result<TrainerEvent, RecordError> {
+    let mut record = Record::open(order, out)?;
+    let _log = AttemptLog::begin(order)?;
+    log(&heading(order, setting));
+    let segment = || train_segment(order, kept, setting.device, stop, &mut record, log);
+    let last = match catch_unwind(AssertUnwindSafe(segment)) {
+        Ok(Ok(last)) => last,
+        Ok(Err(SegmentError::Record(error))) => return Err(error),
+        Ok(Err(error)) => failed(&error),
+        Err(panic) => {
+            *kept = None;
+            panicked(&*panic)
+        }
+    };
+    if let TrainerEvent::Failed { reason, .. } = &last {
+        log(reason);
     }
-    torch_ext::return_freed_memory();
+    record.write(last.clone())?;
+    Ok(last)
 }
 
-const fn failed(reason: String) -> TrainerEvent {
-    TrainerEvent::Failed { reason, failure: Failure::Other }
-}
-
-/// libtorch's messages go on with a C++ stack.
-fn first_line(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    // tch unwraps errors whose text is quoted, line breaks and all.
-    let first = text.unwrap_or("panic without a message").split(['\n']).next().unwrap_or_default();
-    first.split("\\n").next().unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::{Device, Kind, Tensor};
-
-    #[test]
-    fn the_reason_of_a_libtorch_panic_is_one_line() {
-        let ones = |size: [i64; 2]| Tensor::ones(size, (Kind::Float, Device::Cpu));
-        let panic = catch_unwind(|| ones([2, 3]).matmul(&ones([2, 3]))).unwrap_err();
-        let reason = first_line(&*panic);
-        assert!(reason.contains("mat1 and mat2 shapes cannot be multiplied"), "{reason}");
-        assert!(!reason.contains("frame #0"), "{reason}");
-    }
+/// Who executes what, and where.
+fn heading(order: &Order, setting: &Setting) -> String {
+    let Setting { label, name, threads, .. } = setting;
+    let micro = order.micro_batch.map(|micro| format!(", at most {micro} examples a pass"));
+    format!(
+        "segment {}, attempt {}: version {}, libtorch {}, {label} ({name}), threads: {threads}{}",
+        order.segment_id,
+        order.attempt,
+        env!("CARGO_PKG_VERSION"),
+        torch_ext::libtorch_version(),
+        micro.unwrap_or_default(),
+    )
 }

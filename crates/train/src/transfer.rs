@@ -15,7 +15,7 @@ use spec::{Recipe, TransferMethod, TransferSpec};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 pub(crate) use self::fine_tune::{initial, recipe, renamed};
-use crate::evaluate::{BATCH, batches};
+use crate::evaluate::batches;
 use crate::gradient::full;
 use crate::stop::Stop;
 
@@ -58,7 +58,8 @@ struct Task {
     classes: u32,
 }
 
-/// The metrics of an evaluation on frozen features, by their full names.
+/// The metrics of an evaluation on frozen features, by their full names; features are those of `size`
+/// examples at a time.
 ///
 /// # Errors
 /// Examples that cannot be had or are too few, parameters that are not the model's, a stop.
@@ -67,13 +68,14 @@ pub(crate) fn on_features(
     of_trial: &Recipe,
     parameters: &[Parameter],
     cache: &Path,
+    size: usize,
     device: Device,
     stop: &Stop,
 ) -> Result<BTreeMap<String, f64>, TransferError> {
     let _no_grad = no_grad_guard();
     let model = frozen(transfer, of_trial, parameters, device)?;
     let source = data::open(&transfer.data)?;
-    let features = |split, n| features(&model, &*source, (split, n), cache, device, stop);
+    let features = |split, n| features(&model, &*source, (split, n), cache, size, device, stop);
     let task = |n_train| {
         Ok::<_, TransferError>(Task {
             train: features(Split::Train, n_train)?,
@@ -92,7 +94,10 @@ pub(crate) fn on_features(
 }
 
 /// The trial's model without its classifier, at the task's resolution.
-fn frozen(
+///
+/// # Errors
+/// Parameters that are not the trial's.
+pub(crate) fn frozen(
     transfer: &TransferSpec,
     of_trial: &Recipe,
     parameters: &[Parameter],
@@ -115,12 +120,13 @@ fn features(
     source: &dyn Source,
     (split, n): (Split, u64),
     cache: &Path,
+    size: usize,
     device: Device,
     stop: &Stop,
 ) -> Result<Features, TransferError> {
     let cached = Cached::open_or_build(source, split, n, cache, &|| stop.is_requested())?;
     let mut rows = Vec::new();
-    for batch in batches(&cached, BATCH) {
+    for batch in batches(&cached, size) {
         check(stop)?;
         let (images, _) = batch.on(device);
         rows.push(full(&model.features(&images, &Pass::PLAIN)).to_device(Device::Cpu));

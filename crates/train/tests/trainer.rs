@@ -1,11 +1,14 @@
 //! The program itself, as a coordinator sees it.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
-use spec::{FORMAT, Id, Order, SegmentId, SegmentKind, SegmentSpec, TrainerEvent, TrainerLine};
+use spec::{Failure, Order, Spent, TrainerEvent, TrainerLine};
+
+use common::{FOREVER, order, signal};
 
 struct Trainer {
     child: Child,
@@ -57,32 +60,6 @@ impl Trainer {
     }
 }
 
-fn order(folder: &Path, name: &str, steps: u64) -> Order {
-    let recipe = test_support::recipe(1);
-    let segment = SegmentSpec {
-        parent: None,
-        recipe,
-        kind: SegmentKind::Trunk,
-        start: 0,
-        end: steps,
-        cooldown: 0,
-        transfer: None,
-    };
-    Order {
-        format: FORMAT,
-        segment_id: SegmentId(Id::of(&name)),
-        attempt: 1,
-        segment,
-        parent_checkpoints: None,
-        checkpoints: folder.join("checkpoints").join(name),
-        attempt_dir: folder.join("attempts").join(name),
-        cache: folder.join("cache"),
-        micro_batch: None,
-    }
-}
-
-const FOREVER: u64 = 1_000_000_000;
-
 #[test]
 fn one_trainer_follows_several_orders_and_leaves_their_records() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,21 +95,12 @@ fn term_interrupts_and_int_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::start();
     trainer.order(&order(folder.path(), "long", FOREVER));
-    let signal = |trainer: &Trainer, name: &str| {
-        assert!(
-            Command::new("kill")
-                .args([name, &trainer.child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
-    };
     while !matches!(trainer.event(), TrainerEvent::Progress { .. }) {}
-    signal(&trainer, "-INT");
+    signal(trainer.child.id(), "-INT");
     for _ in 0..3 {
         assert!(matches!(trainer.event(), TrainerEvent::Progress { .. }));
     }
-    signal(&trainer, "-TERM");
+    signal(trainer.child.id(), "-TERM");
     assert!(matches!(trainer.last_event(), TrainerEvent::Interrupted { .. }));
     assert!(trainer.child.wait().unwrap().success());
 }
@@ -144,8 +112,11 @@ fn an_order_that_cannot_be_followed_fails_and_the_next_one_is_followed() {
     let mut impossible = order(folder.path(), "impossible", 10);
     impossible.parent_checkpoints = Some(folder.path().join("nowhere"));
     trainer.order(&impossible);
-    let TrainerEvent::Failed { reason, .. } = trainer.last_event() else { panic!("not failed") };
+    let TrainerEvent::Failed { reason, failure } = trainer.last_event() else {
+        panic!("not failed")
+    };
     assert!(reason.contains("nowhere"), "{reason}");
+    assert_eq!(failure, Failure::ParentCheckpoint);
     trainer.order(&order(folder.path(), "possible", 10));
     assert!(matches!(trainer.last_event(), TrainerEvent::Finished { .. }));
     assert!(trainer.end().0.success());
@@ -164,6 +135,97 @@ fn a_panic_inside_a_segment_fails_that_segment_alone() {
     assert!(reason.contains("out of bounds") && !reason.contains('\n'), "{reason}");
     trainer.order(&order(folder.path(), "whole", 10));
     assert!(matches!(trainer.last_event(), TrainerEvent::Finished { .. }));
+}
+
+#[test]
+fn what_is_said_in_an_attempt_is_in_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::start();
+    let mut broken = order(folder.path(), "broken", 10);
+    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
+    vit.classes = 2;
+    let whole = order(folder.path(), "whole", 10);
+    for order in [&broken, &whole] {
+        trainer.order(order);
+        trainer.last_event();
+    }
+    let log = |order: &Order| fs::read_to_string(order.attempt_dir.join("log.txt")).unwrap();
+    let heading = format!("segment {}, attempt 1: version", whole.segment_id);
+    assert!(log(&whole).contains(&heading) && log(&whole).lines().count() == 1, "{}", log(&whole));
+    assert!(log(&broken).contains("panicked") && log(&broken).contains("out of bounds"));
+    trainer.say("train, please");
+    let (_, said) = trainer.end();
+    assert!(said.contains("bad order") && !said.contains("panicked"), "between orders: {said}");
+}
+
+#[test]
+fn a_full_disk_is_told_as_such_and_ends_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::start();
+    let full = order(folder.path(), "full", 10);
+    fs::create_dir_all(&full.attempt_dir).unwrap();
+    for name in ["log.txt", ".exit.json"] {
+        std::os::unix::fs::symlink("/dev/full", full.attempt_dir.join(name)).unwrap();
+    }
+    trainer.order(&full);
+    let last = std::iter::repeat_with(|| trainer.event())
+        .find(|event| matches!(event, TrainerEvent::Failed { .. }));
+    let Some(TrainerEvent::Failed { reason, failure }) = last else { panic!("not failed") };
+    assert_eq!(failure, Failure::DiskFull, "{reason}");
+    trainer.order(&order(folder.path(), "next", 10));
+    assert!(matches!(trainer.last_event(), TrainerEvent::Finished { .. }));
+}
+
+#[test]
+fn every_attempt_tells_the_memory_that_it_held_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::start();
+    let mut peak = |name: &str, batch: u32| {
+        let mut order = order(folder.path(), name, 2);
+        order.segment.recipe.train.batch = batch;
+        trainer.order(&order);
+        match trainer.last_event() {
+            TrainerEvent::Finished { spent: Spent { peak_bytes, .. }, .. } => peak_bytes,
+            other => panic!("{other:?}"),
+        }
+    };
+    let peaks = [peak("small", 8), peak("large", 4096), peak("small again", 8)];
+    let [Some(before), Some(large), Some(after)] = peaks else {
+        println!("skipped: this system does not reset its high-water mark");
+        return;
+    };
+    // A batch of pixels is 4096 x 3 x 32 x 32 x 4 bytes.
+    let mebibytes = 1 << 20;
+    assert!(large > before + 48 * mebibytes, "{before}, {large}, {after}");
+    assert!(after < large - 24 * mebibytes, "{before}, {large}, {after}");
+}
+
+#[test]
+fn calibrate_answers_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let calibrate = |text: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_isoflop-trainer"))
+            .args(["calibrate", "--seconds", "0.01"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let segment = order(folder.path(), "any", 10).segment;
+    let output = calibrate(&serde_json::to_string(&segment).unwrap());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for name in ["step_s", "example_s"] {
+        assert!(found[name].as_f64().is_some_and(|seconds| seconds > 0.0), "{found}");
+    }
+    assert!(found["threads"] == 1 && found["out_of_memory"] == false, "{found}");
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "it leaves nothing");
+    let output = calibrate("{}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no segment"));
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn of_a_bundle_only_what_was_under_way_is_lost() {
     let plan = Plan::new(&[trial(0, 100, 20), trial(0, 200, 40)], &[]);
     let mut schedule = schedule(&plan, Policy::default());
     let root = schedule.next(0.0).unwrap();
-    let bundle = schedule.bundle(root.id, f64::MAX);
+    let bundle = schedule.bundle(&schedule.bundles(f64::MAX), root.id);
     assert_eq!(bundle.len(), 4);
     for segment in &bundle {
         schedule.launch(segment.id, 1, 0, 0.0).unwrap();
@@ -220,6 +220,37 @@ fn of_a_bundle_only_what_was_under_way_is_lost() {
         .filter(|segment| schedule.state(segment.id) == Some(&SegmentState::Pending { lost: 1 }))
         .collect();
     assert_eq!(lost.len(), 1);
+}
+
+#[test]
+fn a_queued_attempt_may_be_silent_and_is_charged_only_while_it_trains() {
+    let plan = Plan::new(&[trial(0, 100, 0)], &[]);
+    let policy = Policy { time_out_s: Some(5.0), ..Policy::default() };
+    let mut schedule = schedule(&plan, policy).ahead();
+    let segment = start(&mut schedule, 0, 0.0);
+    assert_eq!((schedule.overdue(1000.0), schedule.next_change()), (BTreeSet::new(), None));
+    schedule.hear(&said(segment, TrainerEvent::Started { step: 0 }), 1000.0).unwrap();
+    assert_eq!(schedule.overdue(1005.0), BTreeSet::from([0]));
+    let paused = TrainerEvent::Paused { step: 50, spent: spent(50, 3.0) };
+    schedule.hear(&said(segment, paused), 1004.0).unwrap();
+    assert_eq!(schedule.overdue(2000.0), BTreeSet::new());
+    assert_eq!(schedule.spent(2000.0).device_s, 3.0);
+    schedule.hear(&said(segment, TrainerEvent::Started { step: 50 }), 3000.0).unwrap();
+    assert_eq!(schedule.spent(3001.0).device_s, 4.0);
+    let done = TrainerEvent::Finished { step: 100, spent: spent(50, 2.0) };
+    schedule.hear(&said(segment, done), 3001.0).unwrap();
+    let charge = schedule.spent(4000.0);
+    assert_eq!((charge.flops, charge.device_s), (plan.segments[0].spec.train_flops(), 5.0));
+}
+
+#[test]
+fn a_bundle_is_cut_where_the_budget_ends() {
+    let plan = Plan::new(&[trial(0, 100, 20), trial(0, 200, 40)], &[]);
+    let flops = plan.segments[0].spec.train_flops() + plan.segments[1].spec.train_flops();
+    let budget = Budget { flops: Some(1.01 * flops), device_s: None };
+    let schedule = schedule(&plan, Policy { budget, ..Policy::default() });
+    let bundle = schedule.bundle(&schedule.bundles(f64::MAX), plan.segments[0].id);
+    assert_eq!(bundle.len(), 2);
 }
 
 #[test]
@@ -309,9 +340,8 @@ fn happen(schedule: &mut Schedule<'_>, happening: &Happening, which: usize, now:
         Happening::Launch => {
             let idle = (0..N_SLOTS).find(|slot| schedule.is_idle(*slot));
             if let (Some(slot), Some(segment)) = (idle, schedule.next(*now)) {
-                let bundle =
-                    schedule.bundle(segment.id, if which.is_multiple_of(4) { 1e9 } else { 0.0 });
-                for segment in bundle {
+                let least_s = if which.is_multiple_of(4) { 1e9 } else { 0.0 };
+                for segment in schedule.bundle(&schedule.bundles(least_s), segment.id) {
                     schedule.launch(segment.id, 1, slot, *now).unwrap();
                 }
             }

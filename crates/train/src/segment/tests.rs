@@ -2,23 +2,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use spec::{FORMAT, Id, Precision, Recipe, SegmentId, SegmentKind};
+use spec::{FORMAT, Failure, Id, Precision, Recipe, SegmentId, SegmentKind};
 use tch::{Kind, Tensor};
 
 use super::*;
+use crate::evaluate::BATCH;
+use crate::failure::failed;
 
-/// Standard output that asks for a stop when it sees a text.
-struct Output {
+/// Standard output that does something when it has seen a text, as asking for a stop.
+struct Output<'a> {
     text: String,
     stop: Stop,
-    stop_at: Option<String>,
+    at: Option<&'a str>,
+    act: &'a dyn Fn(&Stop),
 }
 
-impl Write for Output {
+impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.push_str(std::str::from_utf8(bytes).unwrap());
-        if self.stop_at.as_ref().is_some_and(|text| self.text.contains(text)) {
-            self.stop.request();
+        if self.at.is_some_and(|text| self.text.contains(text)) {
+            (self.act)(&self.stop);
         }
         Ok(bytes.len())
     }
@@ -75,9 +78,17 @@ fn execute(order: &Order, stop_at: Option<&str>) -> Seen {
 }
 
 fn execute_warm(kept: &mut Option<Examples>, order: &Order, stop_at: Option<&str>) -> Seen {
+    execute_and(kept, order, stop_at, &Stop::request)
+}
+
+fn execute_and(
+    kept: &mut Option<Examples>,
+    order: &Order,
+    at: Option<&str>,
+    act: &dyn Fn(&Stop),
+) -> Seen {
     let stop = Stop::default();
-    let mut out =
-        Output { text: String::new(), stop: stop.clone(), stop_at: stop_at.map(str::to_owned) };
+    let mut out = Output { text: String::new(), stop: stop.clone(), at, act };
     let mut lines = Vec::new();
     let mut record = Record::open(order, &mut out).unwrap();
     let mut log = |text: &str| lines.push(text.to_owned());
@@ -109,6 +120,15 @@ fn digest(order: &Order) -> String {
     let manifest = manifest.unwrap().expect("a finished segment has a checkpoint");
     assert_eq!(manifest.step, order.segment.end);
     manifest.digest
+}
+
+/// What there is beside a segment's checkpoints, and these.
+fn left(order: &Order) -> Vec<String> {
+    let entries = std::fs::read_dir(&order.checkpoints).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn assert_finished(seen: &Seen, steps: u64) {
@@ -147,6 +167,54 @@ fn an_interrupted_segment_continues_bit_for_bit() {
             assert_eq!(digest(&whole), digest(&parts), "{precision:?}, stopped after {stop_after}");
         }
     }
+}
+
+/// The largest difference between the tensors that two finished orders left.
+fn largest_difference(left: &Order, right: &Order) -> f64 {
+    let parameters = |order: &Order| {
+        let layout =
+            Flat::new(&models::initial(&order.segment.recipe.model, 0), &|_| 1.0, Device::Cpu);
+        checkpoint::load_parameters(&order.checkpoints, &layout.spans, order.segment.end).unwrap()
+    };
+    let pairs = parameters(left).into_iter().zip(parameters(right));
+    pairs
+        .map(|(left, right)| (left.tensor - right.tensor).abs().max().double_value(&[]))
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn smaller_passes_give_the_same_numbers_to_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = |name: &str, micro_batch| Order {
+        micro_batch,
+        ..order(folder.path(), name, None, SegmentKind::Trunk, (0, 20), recipe())
+    };
+    let whole = order("whole", None);
+    assert_finished(&execute(&whole, None), 20);
+    for micro in [4, 1] {
+        let parts = order(&format!("parts-{micro}"), Some(micro));
+        assert_finished(&execute(&parts, None), 20);
+        let difference = largest_difference(&whole, &parts);
+        assert!(0.0 < difference && difference < 1e-3, "{micro}: {difference:e}");
+    }
+    let unlimited = order("unlimited", Some(1 << 20));
+    assert_finished(&execute(&unlimited, None), 20);
+    assert_eq!(digest(&whole), digest(&unlimited), "no larger than the batch");
+}
+
+#[test]
+fn passes_of_every_kind_are_as_small_as_memory_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut order = order(folder.path(), "any", None, SegmentKind::Trunk, (0, 20), recipe());
+    let micro = |order: &Order, batch: u32, own: Option<u32>| {
+        let mut recipe = recipe();
+        (recipe.train.batch, recipe.train.micro_batch) = (batch, own);
+        training(order, recipe).segment.recipe.train.micro_batch
+    };
+    assert_eq!((micro(&order, 8, Some(4)), pass_size(&order)), (Some(4), BATCH));
+    order.micro_batch = Some(6);
+    let found = [micro(&order, 8, None), micro(&order, 8, Some(4)), micro(&order, 2, None)];
+    assert_eq!((found, pass_size(&order)), ([Some(6), Some(4), Some(2)], 6));
 }
 
 /// Every optimiser in turn.
@@ -261,7 +329,7 @@ fn divergence_is_a_result_with_its_step_and_leaves_no_checkpoint() {
     let seen = execute(&order, None);
     // The first update breaks the parameters; the loss of the step after it shows that.
     assert!(matches!(seen.last, Ok(TrainerEvent::Diverged { step: 1, .. })), "{:?}", seen.last);
-    assert!(!order.checkpoints.exists());
+    assert_eq!(left(&order), ["fence"]);
 }
 
 #[test]
@@ -289,13 +357,61 @@ fn a_damaged_parent_is_an_error_that_names_the_file() {
         order(folder.path(), "cooldown", Some("trunk"), SegmentKind::Cooldown, (6, 12), recipe());
     let missing = execute(&cooldown, None).last.unwrap_err();
     assert!(missing.to_string().contains("step 6"), "{missing}");
+    assert_eq!(kind(&missing), Failure::ParentCheckpoint);
     execute(&trunk, None);
     let file = damage(&trunk.checkpoints.join("step-00000006"));
     let damaged = execute(&cooldown, None).last.unwrap_err();
     assert!(damaged.to_string().contains(file.to_str().unwrap()), "{damaged}");
+    assert_eq!(kind(&damaged), Failure::ParentCheckpoint);
     assert!(!trunk.checkpoints.join("step-00000006").exists(), "it is out of the way");
     execute(&trunk, None);
     assert_finished(&execute(&cooldown, None), 6);
+}
+
+fn kind(error: &SegmentError) -> Failure {
+    match failed(error) {
+        TrainerEvent::Failed { failure, .. } => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_attempt_that_was_replaced_trains_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe());
+    let second = Order { attempt: 2, ..first.clone() };
+    assert_finished(&execute(&second, None), 6);
+    let replaced = execute(&first, None).last.unwrap_err();
+    assert_eq!(kind(&replaced), Failure::Replaced, "{replaced}");
+    assert_eq!(left(&first), ["fence", "step-00000006"]);
+}
+
+#[test]
+fn an_attempt_that_is_replaced_while_it_trains_does_not_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 60), recipe());
+    let second = Fence { attempt: 2, ..Fence::of(&first) };
+    let act = |_: &Stop| second.hold().unwrap();
+    let replaced = execute_and(&mut None, &first, Some(r#""event":"progress""#), &act);
+    assert_eq!(kind(&replaced.last.unwrap_err()), Failure::Replaced);
+    assert_eq!(left(&first), ["fence"]);
+}
+
+#[test]
+fn a_paused_attempt_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str| {
+        let mut recipe = recipe();
+        recipe.eval.every = Some(7);
+        order(folder.path(), name, None, SegmentKind::Trunk, (0, 30), recipe)
+    };
+    let (whole, parts) = (of("whole"), of("parts"));
+    assert_finished(&execute(&whole, None), 30);
+    let at = Some(r#""event":"evaluated""#);
+    let last = execute_and(&mut None, &parts, at, &Stop::request_pause).last.unwrap();
+    assert!(matches!(last, TrainerEvent::Paused { step: 7, .. }), "{last:?}");
+    assert_finished(&execute(&parts, None), 23);
+    assert_eq!(digest(&whole), digest(&parts));
 }
 
 /// Changes one byte in the middle of the tensors.
@@ -325,7 +441,7 @@ fn a_finished_segment_is_finished_again_without_a_step() {
     assert!(again.text.contains(&told), "{}", again.text);
     assert!(again.text.contains(r#""event":"evaluated","step":6"#), "{}", again.text);
     assert_eq!(identity(&checkpoint), before, "the good checkpoint stays as it is");
-    assert_eq!(std::fs::read_dir(&order.checkpoints).unwrap().count(), 1);
+    assert_eq!(left(&order), ["fence", "step-00000006"]);
 }
 
 #[test]
@@ -337,7 +453,7 @@ fn a_stop_while_examples_are_prepared_interrupts_at_the_start() {
     recipe.eval.examples = 1 << 28;
     let order = order(folder.path(), "trunk", None, SegmentKind::Trunk, (0, 6), recipe);
     let stop = Stop::default();
-    let mut out = Output { text: String::new(), stop: stop.clone(), stop_at: None };
+    let mut out = Output { text: String::new(), stop: stop.clone(), at: None, act: &Stop::request };
     let mut record = Record::open(&order, &mut out).unwrap();
     let asked = std::thread::spawn({
         let stop = stop.clone();
@@ -351,7 +467,7 @@ fn a_stop_while_examples_are_prepared_interrupts_at_the_start() {
     let last = train_segment(&order, &mut None, Device::Cpu, &stop, &mut record, &mut log).unwrap();
     assert!(asked.join().unwrap().elapsed() < Duration::from_secs(1));
     assert_eq!(last, TrainerEvent::Interrupted { step: 0, spent: Spent::default() });
-    assert!(!order.checkpoints.exists());
+    assert_eq!(left(&order), ["fence"]);
     let left = std::fs::read_dir(&order.cache).unwrap().map(|entry| entry.unwrap().path());
     assert!(left.into_iter().all(|path| path.extension().is_none()), "a lock and no cache");
 }
@@ -448,11 +564,11 @@ fn the_loss_falls_on_the_procedural_set() {
     let examples = opened(&mut kept, &recipe, &cache);
     let mut learner = Learner::new(&recipe, Device::Cpu).unwrap();
     let mut feed = Feed::start(examples, &recipe, 0..400, Device::Cpu);
-    let before = evaluate(&learner, &examples.validation, false).unwrap();
+    let before = evaluate(&learner, &examples.validation, BATCH, false).unwrap();
     for step in 0..400 {
         learner.step(&feed.batch(step).unwrap(), step, 5e-3).unwrap();
     }
-    let after = evaluate(&learner, &examples.validation, false).unwrap();
+    let after = evaluate(&learner, &examples.validation, BATCH, false).unwrap();
     assert!(
         (before["val_loss"] - 4f64.ln()).abs() < 1e-6,
         "an untrained model knows nothing: {before:?}"
@@ -473,7 +589,7 @@ fn evaluation_is_the_mean_over_all_examples() {
     let mut params = learner.flat.params.shallow_clone();
     // The classifier starts at zero, and would hide what the rest does.
     params.copy_(&(params.ones_like().cumsum(0, Kind::Float) * 0.7).sin());
-    let metrics = evaluate(&learner, &examples.validation, false).unwrap();
+    let metrics = evaluate(&learner, &examples.validation, BATCH, false).unwrap();
     let pixels =
         Tensor::from_data_size(examples.validation.pixels(), &[300, 3, 32, 32], Kind::Uint8);
     let images = crate::feed::images(&pixels);

@@ -1,0 +1,367 @@
+//! Carrying out a sweep: what `isoflop sweep` and `isoflop retry` have in common.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use scheduler::{
+    Budget, Charge, End, Ended, Engine, LocalEngine, Plan, PlannedSegment, Policy, Schedule,
+    SegmentState, States, Stop, drive, simulate,
+};
+use serde_json::json;
+use spec::{SegmentId, SweepSpec, checkpoint_name};
+use store::{PlannedTrial, Store, SweepRecord, WriterLock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::checkpoints::{Keeper, stored_trunks};
+use crate::costs::{Costs, Guess};
+use crate::devices::{Devices, NamedSlot};
+use crate::exit::{ALL_DONE, BUDGET_REACHED, INTERRUPTED, SOME_TRIALS_FAILED, bad_input};
+use crate::journal::{StoreJournal, now, stored_states};
+use crate::paths::{Workplace, trainer_program};
+use crate::progress::{Progress, Show, say};
+use crate::recover::recover;
+use crate::selection::only_failed;
+use crate::summary;
+
+/// How a sweep is carried out.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The database; figures, checkpoints and caches go beside it
+    #[arg(long, value_name = "FILE", default_value = "results/isoflop.db")]
+    pub db: PathBuf,
+
+    /// Where to train: auto, cpu:N (N slots share the cores) or cuda:0,1
+    #[arg(long, value_name = "DEVICES", default_value = "auto")]
+    devices: Devices,
+
+    /// Start nothing that would take the sweep, all attempts at it counted, beyond so many FLOPs
+    #[arg(long, value_name = "FLOPS", value_parser = positive)]
+    budget_flops: Option<f64>,
+
+    /// The same in hours of device time, all devices together
+    #[arg(long, value_name = "HOURS", value_parser = positive)]
+    budget_hours: Option<f64>,
+
+    /// Tries of a segment whose trainer dies without getting further, before it counts as failed
+    #[arg(long, value_name = "N", default_value_t = Policy::default().max_lost, value_parser = clap::value_parser!(u32).range(1..))]
+    tries: u32,
+
+    /// Minutes without a word after which a trainer counts as hung, and is ended
+    #[arg(long, value_name = "MINUTES", default_value_t = 30.0, value_parser = positive)]
+    time_out: f64,
+
+    /// Show no progress, complaints alone
+    #[arg(long)]
+    quiet: bool,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Printed::Table)]
+    format: Printed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Printed {
+    /// What was found, at the end; progress goes to standard error
+    Table,
+    /// Events as they happen, a JSON object per line (docs/operations.md), and nothing else
+    Json,
+}
+
+/// Which part of a sweep is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    All,
+    /// What failed before, and what waits for it.
+    Failed,
+}
+
+fn positive(text: &str) -> anyhow::Result<f64> {
+    let number: f64 = text.parse()?;
+    anyhow::ensure!(number.is_finite() && number > 0.0, "a positive number is expected");
+    Ok(number)
+}
+
+impl Options {
+    fn policy(&self) -> Policy {
+        let device_s = self.budget_hours.map(|hours| 3600.0 * hours);
+        Policy {
+            max_lost: self.tries,
+            time_out_s: Some(60.0 * self.time_out),
+            budget: Budget { flops: self.budget_flops, device_s },
+            ..Policy::default()
+        }
+    }
+
+    const fn show(&self) -> Show {
+        match (self.quiet, self.format) {
+            (_, Printed::Json) => Show::Programs,
+            (true, Printed::Table) => Show::Quiet,
+            (false, Printed::Table) => Show::People,
+        }
+    }
+}
+
+/// Trains what is left of a sweep, and shows what came out.
+///
+/// # Errors
+/// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
+pub async fn conduct(
+    sweep: &SweepSpec,
+    options: &Options,
+    part: Part,
+) -> anyhow::Result<ExitCode> {
+    crate::source::check(sweep)?;
+    let slots = options.devices.slots().map_err(bad_input)?;
+    let workplace = Workplace::of(&options.db);
+    let _lock = WriterLock::acquire(&options.db).map_err(bad_input)?;
+    let store = Store::open(&options.db).await.map_err(bad_input)?;
+    recover(&store, &workplace).await?;
+    let plan = weighed_plan(sweep, &store, &workplace, &slots).await?;
+    let mut engine = local_engine(&workplace, &slots)?;
+    warm_up(&mut engine, &store, &sweep.name, &plan).await?;
+    save(&store, sweep, &plan).await?;
+    let mut states = stored_states(&store, &sweep.name, &plan).await?;
+    let failed = reopen(&store, &plan, &mut states, &workplace).await?;
+    let plan = match part {
+        Part::All => plan,
+        Part::Failed => only_failed(&plan, &states, &failed),
+    };
+    let conducted = Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
+    let ended = conducted.train(&plan, states, &mut engine).await?;
+    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) && options.format == Printed::Table
+    {
+        summary::conclude(&store, sweep, &plan, &workplace).await?;
+    }
+    store.close().await;
+    exit_code(&ended)
+}
+
+/// The plan, with trunks that continue what is stored, and what its segments are expected to take.
+async fn weighed_plan(
+    sweep: &SweepSpec,
+    store: &Store,
+    workplace: &Workplace,
+    slots: &[NamedSlot],
+) -> anyhow::Result<Plan> {
+    let trunks = stored_trunks(store, workplace).await?;
+    let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
+    let slot = slots.first().context("there is no slot to train on")?;
+    let costs = Costs::read(store, slot, &plan, Guess::of(slot)).await?;
+    plan.weigh(&|segment| costs.seconds(segment));
+    Ok(plan)
+}
+
+fn local_engine(workplace: &Workplace, slots: &[NamedSlot]) -> anyhow::Result<LocalEngine> {
+    let places = slots.iter().map(|slot| slot.slot.clone()).collect();
+    Ok(LocalEngine::new(trainer_program()?, workplace.logs(), places))
+}
+
+/// Starts trainers where something is left to be done, so that they load their libraries while the plan
+/// is stored.
+async fn warm_up(
+    engine: &mut LocalEngine,
+    store: &Store,
+    sweep: &str,
+    plan: &Plan,
+) -> anyhow::Result<()> {
+    let states = stored_states(store, sweep, plan).await?;
+    let mut schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
+    for slot in 0..engine.n_slots() {
+        let Some(segment) = schedule.next(0.0) else { return Ok(()) };
+        engine.wake(slot)?;
+        schedule.launch(segment.id, 1, slot, 0.0)?;
+    }
+    Ok(())
+}
+
+async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<()> {
+    let record = SweepRecord {
+        name: sweep.name.clone(),
+        source: sweep.text.clone(),
+        spec: sweep.as_json().to_string(),
+    };
+    let trial = |trial| {
+        let scheduler::PlannedTrial { id, spec, chain, evaluations } = trial;
+        let variant = sweep.variants.get(id).map(String::as_str);
+        PlannedTrial { id: *id, spec, chain, evaluations, variant }
+    };
+    let segment = |segment: &PlannedSegment| store::PlannedSegment {
+        id: segment.id,
+        spec: &segment.spec,
+        workload: segment.workload,
+    };
+    let trials: Vec<_> = plan.trials.iter().map(trial).collect();
+    let segments: Vec<_> = plan.segments.iter().map(segment).collect();
+    store.save_sweep(&record, &trials, &segments, now()).await.context("cannot store the plan")?;
+    let predicted: Vec<_> =
+        plan.segments.iter().map(|segment| (segment.id, segment.estimated_s)).collect();
+    store.predict(&predicted).await.context("cannot store the plan")
+}
+
+/// What is tried again: segments that failed before, since somebody has asked for the sweep again,
+/// and finished ones whose checkpoint is gone though a segment that is still to be trained starts
+/// from it. Returns those that had failed.
+async fn reopen(
+    store: &Store,
+    plan: &Plan,
+    states: &mut States,
+    workplace: &Workplace,
+) -> anyhow::Result<HashSet<SegmentId>> {
+    let mut needed = HashSet::new();
+    let (mut reopened, mut failed) = (Vec::new(), HashSet::new());
+    // Children come after their parents in a plan.
+    for PlannedSegment { id, spec, .. } in plan.segments.iter().rev() {
+        let is_gone = || !workplace.checkpoints(*id).join(checkpoint_name(spec.end)).exists();
+        let is_open = match states.get(id) {
+            Some(SegmentState::Failed { .. }) => failed.insert(*id),
+            Some(SegmentState::Finished) => needed.contains(id) && is_gone(),
+            Some(SegmentState::Diverged { .. }) => continue,
+            Some(SegmentState::Pending { .. } | SegmentState::Running { .. }) | None => {
+                needed.extend(spec.parent);
+                continue;
+            }
+        };
+        if is_open {
+            needed.extend(spec.parent);
+            reopened.push(*id);
+        }
+    }
+    store.reopen(&reopened).await?;
+    states.extend(reopened.into_iter().map(|id| (id, SegmentState::NEW)));
+    Ok(failed)
+}
+
+/// What training needs beside the plan.
+struct Conducted<'a> {
+    sweep: &'a SweepSpec,
+    options: &'a Options,
+    store: &'a Store,
+    workplace: &'a Workplace,
+    slots: &'a [NamedSlot],
+}
+
+impl Conducted<'_> {
+    async fn train<E: Engine>(
+        &self,
+        plan: &Plan,
+        states: States,
+        engine: &mut E,
+    ) -> anyhow::Result<Ended> {
+        let name = &self.sweep.name;
+        let spent = self.store.spent(name).await?;
+        let spent = Charge {
+            flops: spent.train_flops + spent.evaluation_flops,
+            device_s: spent.charged_s,
+        };
+        let micro_batches = self.store.micro_batches(name).await?;
+        let policy = self.options.policy();
+        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
+        if !schedule.has_work() {
+            return Ok(Ended { states, why: End::Done });
+        }
+        self.save_provenance(plan, &states).await?;
+        let mut journal = self.journal(plan, &states)?;
+        let ended = drive(schedule, 0.0, engine, &mut journal, stop_on_signals()?).await;
+        journal.progress.finish();
+        let logs = self.workplace.logs();
+        ended.with_context(|| format!("trainers write their logs to `{}`", logs.display()))
+    }
+
+    fn journal<'a>(&'a self, plan: &'a Plan, states: &States) -> anyhow::Result<StoreJournal<'a>> {
+        let names: Vec<_> = self.slots.iter().enumerate().map(|(n, slot)| slot.name(n)).collect();
+        let mut progress =
+            Progress::new(&self.sweep.name, plan, states, &names, self.options.show());
+        progress.limit(self.options.policy().budget);
+        Ok(StoreJournal {
+            store: self.store,
+            sweep: &self.sweep.name,
+            workplace: self.workplace,
+            slots: self.slots,
+            keeper: Keeper::new(self.workplace, plan)?,
+            progress,
+        })
+    }
+
+    /// What this invocation runs from and on, and how long it should take; each trainer's own word follows
+    /// when it is ready.
+    async fn save_provenance(&self, plan: &Plan, states: &States) -> anyhow::Result<()> {
+        let slot = |NamedSlot { slot, device_name }: &NamedSlot| {
+            json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name })
+        };
+        let predicted = simulate(plan, states, self.slots.len());
+        let json = json!({
+            "isoflop_version": env!("CARGO_PKG_VERSION"),
+            "git": crate::git::state(),
+            "command": std::env::args().collect::<Vec<_>>(),
+            "slots": self.slots.iter().map(slot).collect::<Vec<_>>(),
+            "predicted_makespan_s": predicted.makespan_s,
+            "predicted_device_s": predicted.busy_s,
+        });
+        self.store.save_provenance(&self.sweep.name, &json.to_string(), now()).await?;
+        Ok(())
+    }
+}
+
+/// The first Ctrl-C or SIGTERM asks for checkpoints, the second ends at once.
+fn stop_on_signals() -> anyhow::Result<watch::Receiver<Stop>> {
+    let (sender, receiver) = watch::channel(Stop::No);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        for level in [Stop::Checkpoint, Stop::Kill] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if level == Stop::Checkpoint {
+                say("stopping: trainers write checkpoints; Ctrl-C again to stop at once");
+            }
+            // The drive may just have ended; then nobody needs to hear it.
+            let _ = sender.send(level);
+        }
+        // Without this, the end of the sender would look like one more signal.
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}
+
+fn exit_code(ended: &Ended) -> anyhow::Result<ExitCode> {
+    match &ended.why {
+        End::Done => Ok(ExitCode::from(code_of_done(&ended.states))),
+        End::Interrupted => {
+            say("interrupted; the same command continues");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        End::BudgetReached { n_segments } => {
+            say(&format!(
+                "the budget is reached: {n_segments} segments that could start are left; the same command with a larger budget continues"
+            ));
+            Ok(ExitCode::from(BUDGET_REACHED))
+        }
+        End::DiskFull { reason } => anyhow::bail!(
+            "stopped, because the disk is full; nothing that was reported is lost: make room, and the same command continues ({reason})"
+        ),
+    }
+}
+
+fn code_of_done(states: &States) -> u8 {
+    let reasons: Vec<_> = states
+        .values()
+        .filter_map(|state| match state {
+            SegmentState::Failed { reason } => Some(reason),
+            SegmentState::Pending { .. }
+            | SegmentState::Running { .. }
+            | SegmentState::Finished
+            | SegmentState::Diverged { .. } => None,
+        })
+        .collect();
+    let Some(reason) = reasons.first() else { return ALL_DONE };
+    say(&format!(
+        "{} segments failed, one of them: {reason}; the same command tries them again, and so does `isoflop retry`",
+        reasons.len()
+    ));
+    SOME_TRIALS_FAILED
+}

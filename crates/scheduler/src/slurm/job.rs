@@ -1,0 +1,158 @@
+//! One job, from its name to its end, as far as the coordinator knows.
+
+use tokio::time::{Duration, Instant};
+
+use crate::engine::{Exit, Said};
+use super::folder::JobFolder;
+use super::name::JobName;
+use super::queue::{QueuedJob, Standing};
+use super::tail::{Tail, TailError};
+use super::verdict::{Evidence, KILLED, verdict};
+
+pub(super) struct Job {
+    pub name: JobName,
+    pub folder: JobFolder,
+    pub stage: Stage,
+    pub tails: Vec<Tail>,
+    /// Whether the trainer's word of what it is has been passed on.
+    pub is_introduced: bool,
+    /// What the queue showed last; None: no such job.
+    standing: Option<Standing>,
+    /// Since when, and in how many answers, the queue does not show it alive.
+    missing: Option<(Instant, u32)>,
+    /// When to give it up though the queue shows it.
+    pub deadline: Option<Instant>,
+}
+
+/// How far the coordinator has come with a job.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stage {
+    /// Has a name.
+    Named,
+    /// Has orders; sbatch is to be asked, not before the time given.
+    Ready { request: JobRequest, not_before: Instant },
+    /// sbatch is being asked.
+    Submitting { request: JobRequest },
+    /// sbatch did not say whether it has the job: the queue will, in the answer to question `from` or a
+    /// later one.
+    Unclear { request: JobRequest, from: u64 },
+    /// In the queue's hands. `id` is None of a job that an earlier coordinator submitted and that the
+    /// queue does not show. Answers to questions before `from` do not know of it.
+    Queued { id: Option<String>, from: u64 },
+    /// Nothing more is heard of it. `is_done`: every order has had its last event.
+    Over { is_done: bool },
+}
+
+/// What sbatch is asked for a job.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct JobRequest {
+    pub shares_gpu: bool,
+    pub after: Option<JobName>,
+    /// Not in an array: one with it was refused.
+    pub alone: bool,
+}
+
+/// What a look at a job's files shows.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub said: Vec<Said>,
+    pub exit: Option<Exit>,
+    pub complaint: Option<TailError>,
+}
+
+/// Answers that must not show a job alive before it counts as gone.
+const GONE_ANSWERS: u32 = 2;
+
+impl Job {
+    pub(super) fn new(name: JobName, folder: JobFolder) -> Self {
+        Self {
+            name,
+            folder,
+            stage: Stage::Named,
+            tails: Vec::new(),
+            is_introduced: false,
+            standing: None,
+            missing: None,
+            deadline: None,
+        }
+    }
+
+    /// Takes in what the answer to question `question` shows under this job's name.
+    pub(super) fn hear(&mut self, question: u64, shown: Option<&QueuedJob>, now: Instant) {
+        match &mut self.stage {
+            Stage::Unclear { request, from } if question >= *from => {
+                self.stage = match shown {
+                    Some(job) => Stage::Queued { id: Some(job.id.clone()), from: question },
+                    None => Stage::Ready { request: request.clone(), not_before: now },
+                };
+            }
+            Stage::Queued { id, from } if question >= *from => {
+                if let Some(job) = shown {
+                    *id = Some(job.id.clone());
+                }
+            }
+            Stage::Named
+            | Stage::Ready { .. }
+            | Stage::Submitting { .. }
+            | Stage::Unclear { .. }
+            | Stage::Queued { .. }
+            | Stage::Over { .. } => return,
+        }
+        if matches!(self.stage, Stage::Queued { .. }) {
+            self.note(shown.map(|job| job.standing.clone()), now);
+        }
+    }
+
+    fn note(&mut self, standing: Option<Standing>, now: Instant) {
+        self.missing = match (&standing, self.missing) {
+            (Some(Standing::Alive), _) => None,
+            (Some(Standing::Over { .. }) | None, None) => Some((now, 1)),
+            (Some(Standing::Over { .. }) | None, Some((since, n))) => Some((since, n + 1)),
+        };
+        self.standing = standing;
+    }
+
+    /// Nothing can come of it: it was never submitted.
+    pub(super) fn never_submitted(&mut self, long_ago: Instant) {
+        self.missing = Some((long_ago, GONE_ANSWERS));
+    }
+
+    /// Reads on, and judges a job that has come to its end. The mark of the end is looked for first:
+    /// everything that was said is then there to be read.
+    pub(super) fn look(&mut self, grace: Duration, now: Instant) -> Look {
+        let code = self.folder.ended();
+        let mut look = Look::default();
+        for tail in &mut self.tails {
+            match tail.read() {
+                Ok(said) => look.said.extend(said),
+                Err(complaint) => look.complaint = Some(complaint),
+            }
+        }
+        if self.tails.iter().all(Tail::is_over) {
+            self.stage = Stage::Over { is_done: true };
+        } else if self.is_at_its_end(code, grace, now) {
+            look.exit = Some(self.bury(code));
+        }
+        look
+    }
+
+    /// A trainer that was killed may have been killed for its memory: that the queue knows.
+    fn is_at_its_end(&self, code: Option<i32>, grace: Duration, now: Instant) -> bool {
+        let is_gone = self.missing.is_some_and(|(since, answers)| {
+            answers >= GONE_ANSWERS && now.duration_since(since) >= grace
+        });
+        let is_over = matches!(self.standing, Some(Standing::Over { .. }));
+        let has_ended = code.is_some_and(|code| code != KILLED || is_over);
+        is_gone || has_ended || self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    fn bury(&mut self, code: Option<i32>) -> Exit {
+        let began = self.folder.began();
+        let exit = verdict(&Evidence { began, code, standing: self.standing.as_ref() });
+        if code.is_none() {
+            self.folder.revoke();
+        }
+        self.stage = Stage::Over { is_done: false };
+        exit
+    }
+}
