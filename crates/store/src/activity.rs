@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(store.attempt_counts("small").await.unwrap(), counts);
         let busy = store.busy("small", &[9.0, 15.0, 100.0]).await.unwrap();
         let (first, last) = (busy[0], busy[1]);
-        assert_eq!((busy.len(), first.since, first.charged_s), (2, 9.0, 3.0));
+        assert_eq!((busy.len(), first.since, first.charged_s), (2, 9.0, 4.0));
         assert_eq!(last, Busy { since: 15.0, until: 28.0, charged_s: 7.0 });
         assert_eq!(store.busy("small", &[]).await.unwrap(), []);
         assert_eq!(store.busy("none", &[1.0]).await.unwrap(), []);
