@@ -17,6 +17,7 @@ mod figure;
 mod garbage;
 mod git;
 mod input;
+mod invocations;
 mod journal;
 mod memory;
 mod outlook;

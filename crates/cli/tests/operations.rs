@@ -246,3 +246,47 @@ fn what_failed_is_tried_again_without_the_file_and_the_rest_is_not() {
     assert_eq!((n_finished(&place, "8x1"), n_finished(&place, "16x2")), (2.into(), 2.into()));
     complains(&place, &["retry", "absent"], 2, &["no sweep `absent`", "it has pretend"]);
 }
+
+#[test]
+fn status_sets_what_was_predicted_against_what_it_took() {
+    let place = swept();
+    let rows = json(&place.stdout(&["status", "pretend", "--format", "json"], 0));
+    let row = &rows.as_array().unwrap()[1];
+    let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "shape",
+        "params",
+        "finished",
+        "running",
+        "pending",
+        "diverged",
+        "failed",
+        "best_val_error",
+        "predicted_s",
+        "device_s",
+        "left_s",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&row["shape"], &row["finished"], &row["left_s"]),
+        (&"16x2".into(), &2.into(), &0.0.into())
+    );
+    assert!(
+        row["predicted_s"].as_f64() > Some(0.0) && row["device_s"].as_f64() > Some(0.0),
+        "{row}"
+    );
+    let shown = place.stdout(&["status", "pretend", "--watch"], 0);
+    for part in [
+        "predicted",
+        "took",
+        "on 2 slots",
+        "idle",
+        "8 attempts, 0 of them retries; 0 attempts lost",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in: {shown}");
+    }
+    let all = json(&place.stdout(&["status", "--watch", "--format", "json"], 0));
+    let plan = json(&place.stdout(&["plan", "sweep.toml", "--format", "json"], 0));
+    assert_eq!(all[0]["train_flops_planned"], plan["train_flops_planned"]);
+    assert_eq!(all[0]["attempts"], N_SEGMENTS);
+}

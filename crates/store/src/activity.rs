@@ -1,4 +1,5 @@
-//! How a sweep's devices were used: what was tried again, what was lost, and how long they were busy.
+//! What a sweep is to train, and how its devices were used: what was tried again, what was lost, and how
+//! long they were busy.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row};
@@ -29,6 +30,19 @@ pub struct Busy {
 }
 
 impl Store {
+    /// FLOPs of training every segment of a sweep once, evaluations on other tasks left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn planned_flops(&self, sweep: &str) -> Result<f64> {
+        let flops = sqlx::query_scalar(
+            "select total(train_flops)
+             from (select distinct segment_id from trial_segment where sweep = ?1)
+             join segment using (segment_id) where kind <> 'transfer'",
+        );
+        Ok(flops.bind(sweep).fetch_one(&self.pool).await?)
+    }
+
     /// # Errors
     /// The database's.
     pub async fn attempt_counts(&self, sweep: &str) -> Result<AttemptCounts> {
@@ -105,6 +119,8 @@ mod tests {
         assert!(store.record(id, second, &finished(80, 80, 7.0), 28.0).await.unwrap());
         let counts = AttemptCounts { attempts: 2, retries: 1, lost: 1 };
         assert_eq!(store.attempt_counts("small").await.unwrap(), counts);
+        let planned: f64 = plan.segments.iter().map(spec::SegmentSpec::train_flops).sum();
+        assert_eq!(store.planned_flops("small").await.unwrap(), planned);
         let busy = store.busy("small", &[9.0, 15.0, 100.0]).await.unwrap();
         let (first, last) = (busy[0], busy[1]);
         assert_eq!((busy.len(), first.since, first.charged_s), (2, 9.0, 4.0));
