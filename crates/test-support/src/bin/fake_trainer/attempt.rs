@@ -141,7 +141,8 @@ impl<'a, 'b> Attempt<'a, 'b> {
     }
 
     fn spent(&self) -> Spent {
-        let steps = if trains(&self.order.segment) { self.step - self.begun } else { 0 };
+        let steps =
+            if trains(&self.order.segment) { self.step.saturating_sub(self.begun) } else { 0 };
         let device_s = 0.001 + self.slept.as_secs_f64();
         Spent { steps, device_s, data_s: 0.0, peak_bytes: None }
     }
