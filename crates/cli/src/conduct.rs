@@ -119,11 +119,7 @@ impl Options {
 ///
 /// # Errors
 /// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
-pub async fn conduct(
-    sweep: &SweepSpec,
-    options: &Options,
-    part: Part,
-) -> anyhow::Result<ExitCode> {
+pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
     crate::source::check(sweep)?;
     let (workplace, slots, guess) = place(sweep, options)?;
     let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
@@ -316,10 +312,8 @@ impl Conducted<'_> {
     ) -> anyhow::Result<Ended> {
         let name = &self.sweep.name;
         let spent = self.store.spent(name).await?;
-        let spent = Charge {
-            flops: spent.train_flops + spent.evaluation_flops,
-            device_s: spent.charged_s,
-        };
+        let spent =
+            Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
         let micro_batches = self.store.micro_batches(name).await?;
         let policy = self.options.policy();
         let mut schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
@@ -364,9 +358,7 @@ impl Conducted<'_> {
     /// What this invocation runs from and on, and how long it should take; each trainer's own word follows
     /// when it is ready.
     async fn save_provenance(&self, plan: &Plan, states: &States) -> anyhow::Result<()> {
-        let slot = |NamedSlot { slot, device_name }: &NamedSlot| {
-            json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name })
-        };
+        let slot = |NamedSlot { slot, device_name }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
         let predicted = simulate(plan, states, self.slots.len());
         let json = json!({
             "isoflop_version": env!("CARGO_PKG_VERSION"),

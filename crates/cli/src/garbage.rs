@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use spec::{Keep, SegmentId, SegmentKind, SweepSpec};
-use store::{Store, StoredSweep};
+use spec::SegmentId;
+use store::{Store, StoreError};
 
 use crate::exit::bad_input;
 use crate::paths::Workplace;
@@ -17,8 +17,8 @@ use crate::paths::Workplace;
 pub struct Uses {
     /// Segments of any sweep.
     known: HashSet<SegmentId>,
-    /// Segments whose checkpoints are garbage.
-    useless: HashSet<SegmentId>,
+    /// Segments that have ended, and that none that has not starts from.
+    unneeded: HashSet<SegmentId>,
     /// Segments whose attempts have not ended: a queued trainer may be writing.
     running: HashSet<SegmentId>,
     /// Segments to look at; None: everything.
@@ -77,19 +77,16 @@ impl Uses {
             return Err(bad_input(anyhow::anyhow!("no sweep `{unknown}`; see `isoflop status`")));
         }
         let mut uses = Self { only: (!names.is_empty()).then(HashSet::new), ..Self::default() };
-        let mut kept = Kept::default();
         for sweep in &sweeps {
             let states = store.segment_states(&sweep.record.name).await?;
             let ids = || states.iter().map(|status| status.segment_id);
             uses.known.extend(ids());
-            kept.add(keep(sweep)?, ids());
             if let (Some(only), true) = (&mut uses.only, names.contains(&sweep.record.name)) {
                 only.extend(ids());
             }
         }
         let unneeded = store.unneeded_segments().await?;
-        let unkept = unneeded.iter().filter(|row| !kept.has(row.segment_id, row.kind));
-        uses.useless = unkept.map(|row| row.segment_id).collect();
+        uses.unneeded = unneeded.into_iter().map(|segment| segment.segment_id).collect();
         let running = store.running_attempts().await?;
         uses.running = running.into_iter().map(|attempt| attempt.segment_id).collect();
         Ok(uses)
@@ -98,14 +95,18 @@ impl Uses {
     /// Every folder that may go, by path.
     ///
     /// # Errors
-    /// A folder that cannot be read.
-    pub fn garbage(&self, workplace: &Workplace) -> anyhow::Result<Vec<Garbage>> {
+    /// A folder that cannot be read, or the store's.
+    pub async fn garbage(
+        &self,
+        store: &Store,
+        workplace: &Workplace,
+    ) -> anyhow::Result<Vec<Garbage>> {
         let mut garbage = Vec::new();
         for (path, id) in segments(&workplace.all_checkpoints())? {
-            if self.running.contains(&id) || !self.is_asked_for(id) {
+            if !self.is_asked_for(id) {
                 continue;
             }
-            match self.why(id) {
+            match self.why(store, id).await? {
                 Some(why) => garbage.push(Garbage::of(path, why)?),
                 None => garbage.extend(leftovers(&path)?),
             }
@@ -120,50 +121,18 @@ impl Uses {
     }
 
     fn is_asked_for(&self, id: SegmentId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(&id))
+        let is_named = self.only.as_ref().is_none_or(|only| only.contains(&id));
+        is_named && !self.running.contains(&id)
     }
 
     /// Why all checkpoints of a segment are garbage, if they are.
-    fn why(&self, id: SegmentId) -> Option<Why> {
-        match self.known.contains(&id) {
-            false => Some(Why::Vanished),
-            true => self.useless.contains(&id).then_some(Why::NotNeeded),
+    async fn why(&self, store: &Store, id: SegmentId) -> Result<Option<Why>, StoreError> {
+        if !self.known.contains(&id) {
+            return Ok(Some(Why::Vanished));
         }
+        let is_kept = !self.unneeded.contains(&id) || store.wants_checkpoint(id).await?;
+        Ok((!is_kept).then_some(Why::NotNeeded))
     }
-}
-
-/// Segments whose checkpoints a sweep keeps for later ones.
-#[derive(Default)]
-struct Kept {
-    /// All of these sweeps' segments.
-    all: HashSet<SegmentId>,
-    /// Of these sweeps' segments the trunks.
-    trunks: HashSet<SegmentId>,
-}
-
-impl Kept {
-    fn add(&mut self, keep: Keep, segments: impl Iterator<Item = SegmentId>) {
-        match keep {
-            Keep::None => {}
-            Keep::Trunks => self.trunks.extend(segments),
-            Keep::All => self.all.extend(segments),
-        }
-    }
-
-    fn has(&self, id: SegmentId, kind: SegmentKind) -> bool {
-        let is_trunk = match kind {
-            SegmentKind::Trunk => true,
-            SegmentKind::Cooldown | SegmentKind::Whole | SegmentKind::Transfer => false,
-        };
-        self.all.contains(&id) || is_trunk && self.trunks.contains(&id)
-    }
-}
-
-/// What a stored sweep keeps.
-fn keep(sweep: &StoredSweep) -> anyhow::Result<Keep> {
-    let name = &sweep.record.name;
-    let spec = SweepSpec::parse(name, &sweep.record.source, &[]);
-    Ok(spec.with_context(|| format!("the stored sweep `{name}`"))?.keep)
 }
 
 /// The folders of `folder` that are named by segments; none where it is not there.

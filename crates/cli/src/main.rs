@@ -17,6 +17,7 @@ mod figure;
 mod garbage;
 mod git;
 mod input;
+mod invocations;
 mod journal;
 mod memory;
 mod outlook;
@@ -39,7 +40,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    shape, status, suggest, sweep,
+    retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -57,6 +58,7 @@ struct Cli {
 enum Command {
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
+    Retry(retry::RetryArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
@@ -87,6 +89,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Plan(args) => plan::plan(&args).await,
         Command::Sweep(args) => sweep::sweep(&args).await,
+        Command::Retry(args) => retry::retry(&args).await,
         Command::Status(args) => status::status(&args).await,
         Command::Logs(args) => logs::logs(&args).await,
         Command::Query(args) => query::query(&args).await,

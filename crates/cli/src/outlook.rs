@@ -45,8 +45,8 @@ impl Outlook {
             n_finished: plan.segments.len() - left().count(),
             train_flops_left: left()
                 .filter(|segment| !segment.is_evaluation())
-                .map(|segment| segment.spec.train_flops())
-                .sum(),
+                // A sum of none would be -0.
+                .fold(0.0, |sum, segment| sum + segment.spec.train_flops()),
             makespan_hours: simulate(plan, &states, n_slots).makespan_s / 3600.0,
         }
     }

@@ -111,9 +111,7 @@ async fn replay(
     let path = workplace.attempt(attempt.segment_id, attempt.attempt).join("events.jsonl");
     let written = read(&path)?;
     if !written.events.is_empty() {
-        store
-            .catch_up(attempt.segment_id, attempt.attempt, &written.events, written.at)
-            .await?;
+        store.catch_up(attempt.segment_id, attempt.attempt, &written.events, written.at).await?;
     }
     Ok(written)
 }

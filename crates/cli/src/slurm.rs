@@ -114,7 +114,10 @@ pub async fn adopt(
     let queued = queued.iter().filter(|queued| planned.contains(&queued.attempt.segment_id));
     let left: Vec<_> = queued.clone().filter_map(|queued| left_behind(workplace, queued)).collect();
     if !left.is_empty() {
-        say(&format!("{} segments are in the queue already, or were: going on with them", left.len()));
+        say(&format!(
+            "{} segments are in the queue already, or were: going on with them",
+            left.len()
+        ));
     }
     let slots = engine.adopt(&left).await?;
     let adopted = |(queued, slot): (&Queued, usize)| Adopted { queued: queued.clone(), slot };

@@ -1,6 +1,6 @@
 //! A sweep that is in the store, read-only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use spec::SweepSpec;
@@ -23,26 +23,29 @@ impl StoredSweepArgs {
     /// Opens the store and reads the sweep as it was resolved when it was last saved.
     pub async fn open(&self) -> anyhow::Result<(Store, SweepSpec)> {
         let store = Store::open_read_only(&self.db).await.map_err(bad_input)?;
-        let sweep = self.read(&store).await?;
+        let sweep = stored_sweep(&store, &self.db, &self.name).await?;
         Ok((store, sweep))
     }
+}
 
-    async fn read(&self, store: &Store) -> anyhow::Result<SweepSpec> {
-        let Some(stored) = store.sweep(&self.name).await? else {
-            let known: Vec<_> =
-                store.sweeps().await?.into_iter().map(|sweep| sweep.record.name).collect();
-            let known = if known.is_empty() {
-                "it has none".to_owned()
-            } else {
-                format!("it has {}", known.join(", "))
-            };
-            return Err(bad_input(anyhow!(
-                "no sweep `{}` in `{}`; {known}",
-                self.name,
-                self.db.display()
-            )));
-        };
-        SweepSpec::parse("stored sweep", &stored.record.source, &[])
-            .context("the store's own sweep file")
-    }
+/// A sweep as it was resolved when it was last saved.
+///
+/// # Errors
+/// The store has none of this name.
+pub async fn stored_sweep(store: &Store, db: &Path, name: &str) -> anyhow::Result<SweepSpec> {
+    let Some(stored) = store.sweep(name).await? else {
+        return Err(bad_input(unknown(store, db, name).await?));
+    };
+    SweepSpec::parse("stored sweep", &stored.record.source, &[])
+        .context("the store's own sweep file")
+}
+
+/// Says which sweeps there are instead.
+async fn unknown(store: &Store, db: &Path, name: &str) -> anyhow::Result<anyhow::Error> {
+    let known: Vec<_> = store.sweeps().await?.into_iter().map(|sweep| sweep.record.name).collect();
+    let known = match known.as_slice() {
+        [] => "it has none".to_owned(),
+        known => format!("it has {}", known.join(", ")),
+    };
+    Ok(anyhow!("no sweep `{name}` in `{}`; {known}", db.display()))
 }

@@ -97,7 +97,8 @@ impl Disturbed {
 
     fn start(&self) -> Child {
         let args = ["sweep", "faults.toml", "--devices", "cpu:2", "--tries", "1000"];
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.place.path("sweep.log"));
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.place.path("sweep.log"));
         let log = log.unwrap();
         let mut command = self.place.command(&args);
         command.env("ISOFLOP_FAULT_TEST", &self.mark);
@@ -152,7 +153,12 @@ fn kill(pid: u32) {
 
 /// Kills coordinators (one in three) and trainers until so many have died. Begins anew in a fresh folder
 /// whenever a sweep gets done; each one that does is compared.
-fn disturb(trainer: &'static str, environment: &[(&'static str, &str)], n_kills: u64, longest: Duration) {
+fn disturb(
+    trainer: &'static str,
+    environment: &[(&'static str, &str)],
+    n_kills: u64,
+    longest: Duration,
+) {
     let seed = setting("ISOFLOP_FAULT_SEED", SEED);
     println!("seed {seed}, {n_kills} kills");
     let mut chance = Chance(seed);
@@ -214,7 +220,8 @@ fn check(disturbed: &Disturbed, expected: &[Vec<Value>]) {
     }
     for folder in segments(&disturbed.place.path("results/checkpoints")) {
         let leftovers = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name());
-        let leftovers: Vec<_> = leftovers.filter(|name| text(name.as_encoded_bytes()).starts_with('.')).collect();
+        let leftovers: Vec<_> =
+            leftovers.filter(|name| text(name.as_encoded_bytes()).starts_with('.')).collect();
         assert!(leftovers.is_empty(), "{leftovers:?} in {}", folder.display());
     }
 }

@@ -114,7 +114,7 @@ fn a_plan_knows_what_is_done_what_it_measured_and_what_sharing_saves() {
     assert!(!place.path("results").exists(), "a plan leaves nothing behind");
     place.stdout(&["sweep", "sweep.toml", "--devices", "cpu:2"], 0);
     let after = place.stdout(&plan, 0);
-    assert!(after.contains("measured") && after.contains("8 finished already"), "{after}");
+    assert!(after.contains("measured") && after.contains("All segments are finished"), "{after}");
     let longer = ["--set", "axes.examples_seen=[16000, 32000, 64000]", "--format", "json"];
     let longer = json(&place.stdout(&[&plan[..], &longer].concat(), 0));
     assert_eq!((&longer["n_segments"], &longer["n_finished"]), (&12.into(), &8.into()));
@@ -223,4 +223,70 @@ fn events_are_lines_of_json_that_tell_a_sweep() {
     }
     let last = of("sweep").pop().unwrap();
     assert_eq!((&last["n_finished"], &last["share"]), (&N_SEGMENTS.into(), &1.0.into()), "{last}");
+}
+
+fn n_finished(place: &Place, shape: &str) -> Value {
+    let sql = format!(
+        "select count(*) as n from trial_result where state = 'finished' and shape = '{shape}'"
+    );
+    place.query(&sql)[0]["n"].clone()
+}
+
+#[test]
+fn what_failed_is_tried_again_without_the_file_and_the_rest_is_not() {
+    let place = place();
+    // The small size fails, and the large one costs more than there is.
+    let budget = ["sweep", "sweep.toml", "--budget-flops", "5e9"];
+    let output = place.command(&budget).env("FAKE_TRAINER_FAIL", "8x1").output().unwrap();
+    assert!(!output.status.success(), "{}", text(&output.stderr));
+    std::fs::remove_file(place.path("sweep.toml")).unwrap();
+    place.stdout(&["retry", "pretend", "--failed"], 0);
+    assert_eq!((n_finished(&place, "8x1"), n_finished(&place, "16x2")), (2.into(), 0.into()));
+    place.stdout(&["retry", "pretend"], 0);
+    assert_eq!((n_finished(&place, "8x1"), n_finished(&place, "16x2")), (2.into(), 2.into()));
+    complains(&place, &["retry", "absent"], 2, &["no sweep `absent`", "it has pretend"]);
+}
+
+#[test]
+fn status_sets_what_was_predicted_against_what_it_took() {
+    let place = swept();
+    let rows = json(&place.stdout(&["status", "pretend", "--format", "json"], 0));
+    let row = &rows.as_array().unwrap()[1];
+    let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "shape",
+        "params",
+        "finished",
+        "running",
+        "pending",
+        "diverged",
+        "failed",
+        "best_val_error",
+        "predicted_s",
+        "device_s",
+        "left_s",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&row["shape"], &row["finished"], &row["left_s"]),
+        (&"16x2".into(), &2.into(), &0.0.into())
+    );
+    assert!(
+        row["predicted_s"].as_f64() > Some(0.0) && row["device_s"].as_f64() > Some(0.0),
+        "{row}"
+    );
+    let shown = place.stdout(&["status", "pretend", "--watch"], 0);
+    for part in [
+        "predicted",
+        "took",
+        "on 2 slots",
+        "idle",
+        "8 attempts, 0 of them retries; 0 attempts lost",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in: {shown}");
+    }
+    let all = json(&place.stdout(&["status", "--watch", "--format", "json"], 0));
+    let plan = json(&place.stdout(&["plan", "sweep.toml", "--format", "json"], 0));
+    assert_eq!(all[0]["train_flops_planned"], plan["train_flops_planned"]);
+    assert_eq!(all[0]["attempts"], N_SEGMENTS);
 }

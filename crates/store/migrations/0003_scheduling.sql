@@ -20,8 +20,9 @@ from (select segment_id as id, spec -> '$.recipe' as json from segment
       select trial_id, spec -> '$.recipe' from trial)
 group by json;
 
--- Without it, the plan is stored again when the sweep is next saved.
+-- Without a hash, the plan is stored again when the sweep is next saved.
 alter table sweep add column plan_hash text;
+alter table sweep add column train_flops real;
 
 create table new_trial (
     trial_id text not null primary key,
@@ -81,6 +82,9 @@ create index segment_parent on segment (parent_id) where parent_id is not null;
 
 -- Finds chains' bad ends.
 create index segment_bad on segment (segment_id) where state in ('diverged', 'failed');
+
+-- Counts evaluations on other tasks; most sweeps have none.
+create index segment_transfer on segment (segment_id) where kind = 'transfer';
 
 -- Each segment of a sweep once, and in the order in which everything else about it is stored.
 create index trial_segment_segment on trial_segment (sweep, segment_id);

@@ -118,7 +118,11 @@ mod tests {
             let spec = keep.map_or("{}".to_owned(), |keep| {
                 format!(r#"{{"checkpoints": {{"keep": "{keep}"}}}}"#)
             });
-            sqlx::query("update sweep set spec = ?1").bind(spec).execute(&test.store.pool).await.unwrap();
+            sqlx::query("update sweep set spec = ?1")
+                .bind(spec)
+                .execute(&test.store.pool)
+                .await
+                .unwrap();
             for (position, segment) in plan.segments.iter().enumerate() {
                 let expected = if segment.kind == SegmentKind::Trunk { trunk } else { cooldown };
                 let wanted = test.store.wants_checkpoint(plan.id(position)).await.unwrap();

@@ -6,10 +6,12 @@
 //!
 //! Tables, views and their units are described in docs/store.md.
 
+mod activity;
 mod attempt;
 mod calibration;
 mod checkpoint;
 mod convert;
+mod count;
 mod error;
 mod fit;
 mod history;
@@ -32,9 +34,11 @@ mod scale;
 #[cfg(test)]
 mod testing;
 
+pub use activity::{AttemptCounts, Busy};
 pub use attempt::{NewAttempt, RunningAttempt};
 pub use calibration::{Calibration, MeasuredCost};
 pub use checkpoint::UnneededSegment;
+pub use count::{EvaluationCounts, SegmentSeconds, ShapeCounts, TrialCounts};
 pub use error::StoreError;
 pub use fit::{FitRecord, StoredFit};
 pub use history::PastAttempt;
@@ -43,7 +47,7 @@ pub use open::{OpenError, Store};
 pub use provenance::Provenance;
 pub use query::{QueryError, QueryResult, Value, query};
 pub use record::Report;
-pub use result::{EvaluationCounts, LearningCurve, Spent, TrialResult, TrialState};
+pub use result::{LearningCurve, Spent, TrialResult, TrialState};
 pub use segment::{Checkpoint, PlannedSegment, SegmentState, SegmentStatus};
 pub use sweep::{StoredSweep, SweepRecord};
 pub use trial::PlannedTrial;

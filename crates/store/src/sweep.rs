@@ -26,6 +26,9 @@ pub struct StoredSweep {
     pub created_at: UnixSeconds,
     /// When it was last saved.
     pub updated_at: UnixSeconds,
+    /// FLOPs of training every segment of its plan once, without evaluations on other tasks; None where
+    /// an older version saved it last.
+    pub train_flops: Option<f64>,
 }
 
 impl Store {
@@ -52,6 +55,7 @@ impl Store {
             let recipes = recipe::insert_missing(&mut tx, segments, trials).await?;
             segment::insert_missing(&mut tx, segments, &recipes.of_segments).await?;
             trial::replace_members(&mut tx, &sweep.name, trials, &recipes.of_trials).await?;
+            add_up_flops(&mut tx, &sweep.name).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -62,7 +66,7 @@ impl Store {
     /// The database's.
     pub async fn sweeps(&self) -> Result<Vec<StoredSweep>> {
         let rows = sqlx::query(
-            "select name, created_at, updated_at, source, spec from sweep order by created_at, name",
+            "select name, created_at, updated_at, source, spec, train_flops from sweep order by created_at, name",
         );
         rows.fetch_all(&self.pool).await?.iter().map(read).collect()
     }
@@ -73,7 +77,7 @@ impl Store {
     /// The database's.
     pub async fn sweep(&self, name: &str) -> Result<Option<StoredSweep>> {
         let row = sqlx::query(
-            "select name, created_at, updated_at, source, spec from sweep where name = ?1",
+            "select name, created_at, updated_at, source, spec, train_flops from sweep where name = ?1",
         );
         row.bind(name).fetch_optional(&self.pool).await?.as_ref().map(read).transpose()
     }
@@ -112,6 +116,21 @@ async fn upsert(
     Ok(())
 }
 
+async fn add_up_flops(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
+    sqlx::query(
+        "update sweep
+         set train_flops =
+             (select total(train_flops) from segment
+              where kind <> 'transfer'
+                and segment_id in (select segment_id from trial_segment where sweep = ?1))
+         where name = ?1",
+    )
+    .bind(sweep)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 fn read(row: &SqliteRow) -> Result<StoredSweep> {
     let record = SweepRecord {
         name: row.try_get("name")?,
@@ -119,7 +138,8 @@ fn read(row: &SqliteRow) -> Result<StoredSweep> {
         spec: row.try_get("spec")?,
     };
     let (created_at, updated_at) = (row.try_get("created_at")?, row.try_get("updated_at")?);
-    Ok(StoredSweep { record, created_at, updated_at })
+    let train_flops = row.try_get("train_flops")?;
+    Ok(StoredSweep { record, created_at, updated_at, train_flops })
 }
 
 #[cfg(test)]
@@ -141,6 +161,8 @@ mod tests {
         assert_eq!(test.store.segment_states("small").await.unwrap(), before);
         let stored = test.store.sweep("small").await.unwrap().unwrap();
         assert_eq!((stored.created_at, stored.updated_at), (1.0, 9.0));
+        let planned = plan.segments.iter().map(SegmentSpec::train_flops).sum();
+        assert_eq!(stored.train_flops, Some(planned));
         assert_eq!(test.store.sweeps().await.unwrap(), [stored]);
         assert_eq!(test.value("select count(*) from trial").await, Value::Integer(2));
     }

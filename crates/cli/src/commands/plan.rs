@@ -5,19 +5,20 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use scheduler::{Plan, PlannedSegment};
 use serde_json::{Value, json};
 use spec::{ModelSpec, SegmentId, SweepSpec, TransferMethod, TransferSpec};
 use store::{SegmentState, Store, WriterLock};
 
 use crate::calibrate::calibrate;
+use crate::checkpoints::stored_trunks;
 use crate::costs::{Basis, Costs, Guess};
 use crate::devices::{Devices, NamedSlot};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::outlook::{Outlook, hours};
 use crate::output::{Format, Rows};
-use crate::paths::trainer_program;
+use crate::paths::{Workplace, trainer_program};
 use crate::progress::workload_label;
 use crate::sharing::{Unshared, unshared};
 use crate::sweep_file::SweepFileArgs;
@@ -56,10 +57,9 @@ pub struct PlanArgs {
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let sweep = args.sweep.read()?;
     crate::source::check_if_present(&sweep)?;
-    let mut plan = Plan::new(&sweep.trials, &sweep.transfers);
     let slots = args.devices.slots().map_err(bad_input)?;
-    let guess = args.guess(&slots[0])?;
-    let (costs, finished) = args.known(&plan, &slots[0], guess).await?;
+    let slot = slots.first().context("there is no slot to train on")?;
+    let Known { mut plan, costs, finished } = args.known(&sweep, slot).await?;
     plan.weigh(&|segment| costs.seconds(segment));
     let outlook = Outlook::new(&plan, &costs, slots.len(), &finished);
     let shown = Shown { sweep: &sweep, plan: &plan, costs: &costs, outlook: &outlook };
@@ -85,27 +85,39 @@ impl PlanArgs {
         }
     }
 
-    /// What the store knows of the plan's costs, and which of its segments have finished.
-    async fn known(
-        &self,
-        plan: &Plan,
-        slot: &NamedSlot,
-        guess: Guess,
-    ) -> anyhow::Result<(Costs, HashSet<SegmentId>)> {
+    /// The plan, and what the store knows of it.
+    async fn known(&self, sweep: &SweepSpec, slot: &NamedSlot) -> anyhow::Result<Known> {
+        let guess = self.guess(slot)?;
         if self.calibrate {
-            let _lock = WriterLock::acquire(&self.db).map_err(bad_input)?;
-            let store = Store::open(&self.db).await.map_err(bad_input)?;
-            calibrate(&store, &trainer_program()?, slot, plan).await?;
-            store.close().await;
+            self.calibrate(&Plan::new(&sweep.trials, &sweep.transfers), slot).await?;
         }
         if !self.db.exists() {
-            let none = Costs::new(plan, guess, &HashMap::new(), &HashMap::new());
-            return Ok((none, HashSet::new()));
+            let plan = Plan::new(&sweep.trials, &sweep.transfers);
+            let costs = Costs::new(&plan, guess, &HashMap::new(), &HashMap::new());
+            return Ok(Known { plan, costs, finished: HashSet::new() });
         }
         let store = Store::open_read_only(&self.db).await.map_err(bad_input)?;
-        let costs = Costs::read(&store, slot, plan, guess).await?;
-        Ok((costs, finished(&store).await?))
+        let trunks = stored_trunks(&store, &Workplace::of(&self.db)).await?;
+        let plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
+        let costs = Costs::read(&store, slot, &plan, guess).await?;
+        Ok(Known { plan, costs, finished: finished(&store).await? })
     }
+
+    async fn calibrate(&self, plan: &Plan, slot: &NamedSlot) -> anyhow::Result<()> {
+        let _lock = WriterLock::acquire(&self.db).map_err(bad_input)?;
+        let store = Store::open(&self.db).await.map_err(bad_input)?;
+        calibrate(&store, &trainer_program()?, slot, plan).await?;
+        store.close().await;
+        Ok(())
+    }
+}
+
+/// A plan that continues what is stored.
+struct Known {
+    plan: Plan,
+    costs: Costs,
+    /// Segments of whatever sweep.
+    finished: HashSet<SegmentId>,
 }
 
 /// Every segment of any sweep that has finished.
@@ -302,16 +314,21 @@ fn write_unshared(out: &mut impl Write, sweep: &SweepSpec, plan: &Plan) -> anyho
 
 fn write_time(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::Result<()> {
     let Outlook { n_finished, n_slots, .. } = *outlook;
+    let n_segments = plan.segments.len();
+    let evaluations = if plan.evaluations().next().is_some() { " and evaluations" } else { "" };
+    if n_finished == n_segments {
+        writeln!(out, "All segments{evaluations} are finished already in the store.")?;
+        return Ok(());
+    }
     if n_finished > 0 {
         writeln!(
             out,
-            "{} segments and evaluations, {n_finished} finished already in the store: {} training FLOPs left.",
-            plan.segments.len(),
+            "{n_segments} segments{evaluations}, {n_finished} finished already in the store: {} training FLOPs left.",
             report::scientific(outlook.train_flops_left)
         )?;
     }
     let basis = match outlook.basis {
-        Basis::Guessed => "as far as guessed; `--calibrate` measures a few steps",
+        Basis::Guessed => "partly guessed; `--calibrate` measures a few steps",
         Basis::Calibrated => "by calibration",
         Basis::Measured => "by what was measured",
     };

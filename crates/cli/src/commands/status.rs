@@ -1,25 +1,36 @@
-//! `isoflop status`: where sweeps stand.
+//! `isoflop status`: where sweeps stand, and what they took of what was predicted.
 
-use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use scheduler::Plan;
+use anyhow::anyhow;
 use serde_json::{Value, json};
-use spec::SweepSpec;
-use store::{Store, TrialResult, TrialState};
+use store::{ShapeCounts, Store, TrialCounts, TrialState};
 
 use crate::exit::{ALL_DONE, bad_input};
+use crate::invocations::Invocations;
 use crate::output::{Format, Rows};
 
 /// Where each sweep of the store stands: trials by state, FLOPs planned and spent, evaluations
 ///
-/// With a sweep's name: trials by state per model shape, and per variant where there are variants.
+/// With a sweep's name: trials by state per model shape, and per variant where there are variants;
+/// device seconds that were predicted for the segments that have finished, that all attempts at these
+/// took, and that are predicted for the others; how idle the slots were, and how much was tried again.
 #[derive(clap::Args)]
 pub struct StatusArgs {
     /// One sweep only, per shape
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
+
+    /// Look again and again, until every trial shown has ended
+    #[arg(long)]
+    watch: bool,
+
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, requires = "watch")]
+    every: f64,
 
     /// The database
     #[arg(long, value_name = "FILE", default_value = "results/isoflop.db")]
@@ -38,43 +49,56 @@ const STATES: [TrialState; 5] = [
     TrialState::Failed,
 ];
 
+/// What is shown at one look.
+struct Look {
+    rows: Rows,
+    /// Below a table.
+    remarks: Vec<String>,
+    /// Trials that have not ended.
+    n_left: u64,
+}
+
 pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let every = Duration::try_from_secs_f64(args.every)
+        .map_err(|_| bad_input(anyhow!("--every must be a number of seconds")))?;
     let store = Store::open_read_only(&args.db).await.map_err(bad_input)?;
-    let sweeps = store.sweeps().await?;
-    let rows = match &args.sweep {
-        None => {
-            let mut rows = Vec::new();
-            for sweep in &sweeps {
-                rows.push(sweep_row(&store, &sweep.record.name, &sweep.record.source).await?);
-            }
-            Rows::new(
-                columns(
-                    &["sweep"],
-                    &[
-                        "train_flops_planned",
-                        "train_flops_spent",
-                        "device_s",
-                        "evaluations",
-                        "evaluations_finished",
-                        "evaluations_failed",
-                    ],
-                ),
-                rows,
-            )
+    loop {
+        let look = args.look(&store).await?;
+        if args.watch && args.format == Format::Table && std::io::stdout().is_terminal() {
+            // To the corner, and what is below it away.
+            write!(std::io::stdout(), "\x1b[H\x1b[J")?;
         }
-        Some(name) if sweeps.iter().any(|sweep| sweep.record.name == *name) => {
-            by_shape(&store, name).await?
+        look.print(args.format)?;
+        if !args.watch || look.n_left == 0 {
+            return Ok(ExitCode::from(ALL_DONE));
         }
-        Some(name) => {
-            let error = anyhow::anyhow!(
+        tokio::time::sleep(every).await;
+    }
+}
+
+impl StatusArgs {
+    async fn look(&self, store: &Store) -> anyhow::Result<Look> {
+        let sweeps = store.sweeps().await?;
+        let names: Vec<_> = sweeps.into_iter().map(|sweep| sweep.record.name).collect();
+        match &self.sweep {
+            None => of_all(store, &names).await,
+            Some(name) if names.contains(name) => of_one(store, name).await,
+            Some(name) => Err(bad_input(anyhow!(
                 "no sweep `{name}` in `{}`; see `isoflop status`",
-                args.db.display()
-            );
-            return Err(bad_input(error));
+                self.db.display()
+            ))),
         }
-    };
-    rows.print(args.format)?;
-    Ok(ExitCode::from(ALL_DONE))
+    }
+}
+
+impl Look {
+    fn print(&self, format: Format) -> anyhow::Result<()> {
+        self.rows.print(format)?;
+        if format == Format::Table && !self.remarks.is_empty() {
+            writeln!(std::io::stdout(), "\n{}", self.remarks.join("\n"))?;
+        }
+        Ok(())
+    }
 }
 
 fn columns(before: &[&str], after: &[&str]) -> Vec<String> {
@@ -82,49 +106,92 @@ fn columns(before: &[&str], after: &[&str]) -> Vec<String> {
     before.iter().copied().chain(states).chain(after.iter().copied()).map(str::to_owned).collect()
 }
 
-async fn sweep_row(store: &Store, name: &str, source: &str) -> anyhow::Result<Vec<Value>> {
-    let results = store.trial_results(name).await?;
+async fn of_all(store: &Store, names: &[String]) -> anyhow::Result<Look> {
+    let (mut rows, mut n_left) = (Vec::new(), 0);
+    for name in names {
+        let trials = store.trial_counts(name).await?;
+        n_left += left(&trials);
+        rows.push(sweep_row(store, name, &trials).await?);
+    }
+    let measured = [
+        "train_flops_planned",
+        "train_flops_spent",
+        "device_s",
+        "evaluations",
+        "evaluations_finished",
+        "evaluations_failed",
+        "attempts",
+        "charged_s",
+    ];
+    Ok(Look { rows: Rows::new(columns(&["sweep"], &measured), rows), remarks: Vec::new(), n_left })
+}
+
+async fn sweep_row(store: &Store, name: &str, trials: &TrialCounts) -> anyhow::Result<Vec<Value>> {
+    let planned = store.planned_flops(name).await?;
     let spent = store.spent(name).await?;
-    let planned = SweepSpec::parse(name, source, &[])
-        .map(|sweep| Plan::new(&sweep.trials, &[]).train_flops())
-        .ok();
-    let mut row = vec![json!(name)];
-    row.extend(counts(results.iter()));
-    row.extend([json!(planned), json!(spent.train_flops), json!(spent.device_s)]);
     let evaluations = store.evaluation_counts(name).await?;
+    let mut row = vec![json!(name)];
+    row.extend(counts(trials));
+    row.extend([json!(planned), json!(spent.train_flops), json!(spent.device_s)]);
     row.extend([evaluations.planned, evaluations.finished, evaluations.failed].map(|n| json!(n)));
+    row.extend([json!(spent.attempts), json!(spent.charged_s)]);
     Ok(row)
 }
 
-async fn by_shape(store: &Store, name: &str) -> anyhow::Result<Rows> {
-    let results = store.trial_results(name).await?;
-    type Shape<'a> = (Option<&'a str>, u64, &'a str, &'a str);
-    let mut shapes: BTreeMap<Shape, Vec<&TrialResult>> = BTreeMap::new();
-    for result in &results {
-        let variant = result.variant.as_deref();
-        let shape = (variant, result.params, result.family.as_str(), result.shape.as_str());
-        shapes.entry(shape).or_default().push(result);
-    }
-    let has_variants = results.iter().any(|result| result.variant.is_some());
-    let has_families = results.iter().any(|result| result.family != results[0].family);
-    let row = |((variant, params, family, shape), results): (Shape, Vec<&TrialResult>)| {
-        let named = [has_variants.then(|| json!(variant)), has_families.then(|| json!(family))];
-        let mut row: Vec<_> = named.into_iter().flatten().collect();
-        row.extend([json!(shape), json!(params)]);
-        row.extend(counts(results.iter().copied()));
-        let best = results.iter().filter_map(|result| result.val_error).reduce(f64::min);
-        row.push(json!(best));
-        row
-    };
-    let rows = shapes.into_iter().map(row).collect();
-    let named = [has_variants.then_some("variant"), has_families.then_some("family")];
-    let named: Vec<_> = named.into_iter().flatten().chain(["shape", "params"]).collect();
-    Ok(Rows::new(columns(&named, &["best_val_error"]), rows))
+async fn of_one(store: &Store, name: &str) -> anyhow::Result<Look> {
+    let shapes = store.shape_counts(name).await?;
+    let n_running: u64 = shapes.iter().map(|shape| shape.trials.running).sum();
+    let mut remarks = vec![against_prediction(&shapes)];
+    remarks.extend(Invocations::read(store, name).await?.remark(n_running > 0));
+    let counts = store.attempt_counts(name).await?;
+    remarks.push(format!(
+        "{} attempts, {} of them retries; {} attempts lost",
+        counts.attempts, counts.retries, counts.lost
+    ));
+    let n_left = shapes.iter().map(|shape| left(&shape.trials)).sum();
+    Ok(Look { rows: by_shape(&shapes), remarks, n_left })
 }
 
-fn counts<'a>(results: impl Iterator<Item = &'a TrialResult> + Clone) -> Vec<Value> {
-    STATES
-        .iter()
-        .map(|state| json!(results.clone().filter(|result| result.state == *state).count()))
-        .collect()
+fn by_shape(shapes: &[ShapeCounts]) -> Rows {
+    let has_variants = shapes.iter().any(|shape| shape.variant.is_some());
+    let has_families = shapes.iter().any(|shape| shape.family != shapes[0].family);
+    let row = |shape: &ShapeCounts| {
+        let named =
+            [has_variants.then(|| json!(shape.variant)), has_families.then(|| json!(shape.family))];
+        let seconds = &shape.seconds;
+        let mut row: Vec<_> = named.into_iter().flatten().collect();
+        row.extend([json!(shape.shape), json!(shape.params)]);
+        row.extend(counts(&shape.trials));
+        row.extend([
+            json!(shape.best_val_error),
+            json!(seconds.finished_predicted_s),
+            json!(seconds.finished_charged_s),
+            json!(seconds.predicted_s - seconds.finished_predicted_s),
+        ]);
+        row
+    };
+    let named = [has_variants.then_some("variant"), has_families.then_some("family")];
+    let named: Vec<_> = named.into_iter().flatten().chain(["shape", "params"]).collect();
+    let measured = ["best_val_error", "predicted_s", "device_s", "left_s"];
+    Rows::new(columns(&named, &measured), shapes.iter().map(row).collect())
+}
+
+/// What the finished segments took of what was predicted.
+fn against_prediction(shapes: &[ShapeCounts]) -> String {
+    let sum = |seconds: fn(&ShapeCounts) -> f64| shapes.iter().map(seconds).sum::<f64>();
+    let predicted = sum(|shape| shape.seconds.finished_predicted_s);
+    let took = sum(|shape| shape.seconds.finished_charged_s);
+    format!(
+        "device time of what has finished: predicted {}, took {}",
+        report::duration(predicted),
+        report::duration(took)
+    )
+}
+
+fn counts(trials: &TrialCounts) -> [Value; 5] {
+    STATES.map(|state| json!(trials.of(state)))
+}
+
+const fn left(trials: &TrialCounts) -> u64 {
+    trials.pending + trials.running
 }
