@@ -59,7 +59,10 @@ impl<'a> Keeper<'a> {
 ///
 /// # Errors
 /// The store's.
-pub async fn stored_trunks(store: &Store, workplace: &Workplace) -> Result<StoredTrunks, StoreError> {
+pub async fn stored_trunks(
+    store: &Store,
+    workplace: &Workplace,
+) -> Result<StoredTrunks, StoreError> {
     let is_there = |(id, _, end): &(SegmentId, u64, u64)| {
         workplace.checkpoints(*id).join(checkpoint_name(*end)).exists()
     };

@@ -108,11 +108,7 @@ impl Options {
 ///
 /// # Errors
 /// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
-pub async fn conduct(
-    sweep: &SweepSpec,
-    options: &Options,
-    part: Part,
-) -> anyhow::Result<ExitCode> {
+pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
     crate::source::check(sweep)?;
     let slots = options.devices.slots().map_err(bad_input)?;
     let workplace = Workplace::of(&options.db);
@@ -129,9 +125,11 @@ pub async fn conduct(
         Part::All => plan,
         Part::Failed => only_failed(&plan, &states, &failed),
     };
-    let conducted = Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
+    let conducted =
+        Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
     let ended = conducted.train(&plan, states, &mut engine).await?;
-    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) && options.format == Printed::Table
+    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. })
+        && options.format == Printed::Table
     {
         summary::conclude(&store, sweep, &plan, &workplace).await?;
     }
@@ -252,10 +250,8 @@ impl Conducted<'_> {
     ) -> anyhow::Result<Ended> {
         let name = &self.sweep.name;
         let spent = self.store.spent(name).await?;
-        let spent = Charge {
-            flops: spent.train_flops + spent.evaluation_flops,
-            device_s: spent.charged_s,
-        };
+        let spent =
+            Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
         let micro_batches = self.store.micro_batches(name).await?;
         let policy = self.options.policy();
         let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
@@ -288,9 +284,7 @@ impl Conducted<'_> {
     /// What this invocation runs from and on, and how long it should take; each trainer's own word follows
     /// when it is ready.
     async fn save_provenance(&self, plan: &Plan, states: &States) -> anyhow::Result<()> {
-        let slot = |NamedSlot { slot, device_name }: &NamedSlot| {
-            json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name })
-        };
+        let slot = |NamedSlot { slot, device_name }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
         let predicted = simulate(plan, states, self.slots.len());
         let json = json!({
             "isoflop_version": env!("CARGO_PKG_VERSION"),

@@ -69,7 +69,10 @@ impl Journal for StoreJournal<'_> {
     async fn conclude(&mut self, consequence: &Consequence) -> Result<(), StoreError> {
         match consequence {
             Consequence::Lost {
-                segment_id, attempt, after: SegmentState::Failed { reason }, ..
+                segment_id,
+                attempt,
+                after: SegmentState::Failed { reason },
+                ..
             } => {
                 self.store.fail_segment(*segment_id, *attempt, reason, now()).await?;
             }

@@ -18,8 +18,8 @@ mod state;
 mod trunk;
 mod workload;
 
-pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
 pub use bundle::Bundles;
+pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
 pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 pub use local::{LocalEngine, Slot};
 pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};

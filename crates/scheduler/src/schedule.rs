@@ -282,7 +282,8 @@ impl<'a> Schedule<'a> {
     /// Slots whose trainer has said nothing for too long.
     pub fn overdue(&self, now: f64) -> BTreeSet<usize> {
         let Some(time_out) = self.policy.time_out_s else { return BTreeSet::new() };
-        let silent = |running: &&Running| self.must_talk(running) && now - running.heard >= time_out;
+        let silent =
+            |running: &&Running| self.must_talk(running) && now - running.heard >= time_out;
         self.running.values().filter(silent).map(|running| running.slot).collect()
     }
 
@@ -451,13 +452,7 @@ impl<'a> Schedule<'a> {
         Ok(Vec::new())
     }
 
-    fn finish(
-        &mut self,
-        at: usize,
-        change: SegmentChange,
-        spent: &Spent,
-        now: f64,
-    ) -> Outcome {
+    fn finish(&mut self, at: usize, change: SegmentChange, spent: &Spent, now: f64) -> Outcome {
         self.leave(at, Some(spent), now);
         self.workloads[self.workload_of[at]].prove();
         self.change(at, change)?;

@@ -2,12 +2,12 @@
 
 use tokio::time::{Duration, Instant};
 
-use crate::engine::{Exit, Said};
 use super::folder::JobFolder;
 use super::name::JobName;
 use super::queue::{QueuedJob, Standing};
 use super::tail::{Tail, TailError};
 use super::verdict::{Evidence, KILLED, verdict};
+use crate::engine::{Exit, Said};
 
 pub(super) struct Job {
     pub name: JobName,

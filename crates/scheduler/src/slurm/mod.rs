@@ -428,10 +428,9 @@ impl Engine for SlurmEngine {
         let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };
         let Some(job) = &mut self.slots[slot] else { return Ok(()) };
         let script = script::script(jobs, &job.name, trainer, device, spec.cpus);
-        job.folder.prepare(orders, &script).map_err(|source| EngineError::Job {
-            path: jobs.join(job.name.to_string()),
-            source,
-        })?;
+        job.folder
+            .prepare(orders, &script)
+            .map_err(|source| EngineError::Job { path: jobs.join(job.name.to_string()), source })?;
         job.tails = orders.iter().map(Tail::of).collect();
         let now = Instant::now();
         let request = JobRequest { shares_gpu, after, alone: false };

@@ -1,7 +1,7 @@
 //! How a job ended whose attempts have not all said their last word, told from what it left behind.
 
-use crate::engine::Exit;
 use super::queue::Standing;
+use crate::engine::Exit;
 
 /// What is known of a job that is not going on.
 #[derive(Clone, Debug, PartialEq)]
