@@ -128,10 +128,9 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     let conducted =
         Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
     let ended = conducted.train(&plan, states, &mut engine).await?;
-    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. })
-        && options.format == Printed::Table
-    {
-        summary::conclude(&store, sweep, &plan, &workplace).await?;
+    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {
+        let is_shown = options.format == Printed::Table;
+        summary::conclude(&store, sweep, &plan, &workplace, is_shown).await?;
     }
     store.close().await;
     exit_code(&ended)
@@ -181,22 +180,23 @@ async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<(
         source: sweep.text.clone(),
         spec: sweep.as_json().to_string(),
     };
-    let trial = |trial| {
-        let scheduler::PlannedTrial { id, spec, chain, evaluations } = trial;
-        let variant = sweep.variants.get(id).map(String::as_str);
-        PlannedTrial { id: *id, spec, chain, evaluations, variant }
-    };
-    let segment = |segment: &PlannedSegment| store::PlannedSegment {
-        id: segment.id,
-        spec: &segment.spec,
-        workload: segment.workload,
-    };
-    let trials: Vec<_> = plan.trials.iter().map(trial).collect();
-    let segments: Vec<_> = plan.segments.iter().map(segment).collect();
+    let trials: Vec<_> = plan.trials.iter().map(|trial| stored_trial(sweep, trial)).collect();
+    let segments: Vec<_> = plan.segments.iter().map(stored_segment).collect();
     store.save_sweep(&record, &trials, &segments, now()).await.context("cannot store the plan")?;
     let predicted: Vec<_> =
         plan.segments.iter().map(|segment| (segment.id, segment.estimated_s)).collect();
     store.predict(&predicted).await.context("cannot store the plan")
+}
+
+fn stored_trial<'a>(sweep: &'a SweepSpec, trial: &'a scheduler::PlannedTrial) -> PlannedTrial<'a> {
+    let scheduler::PlannedTrial { id, spec, chain, evaluations } = trial;
+    let variant = sweep.variants.get(id).map(String::as_str);
+    PlannedTrial { id: *id, spec, chain, evaluations, variant }
+}
+
+fn stored_segment(segment: &PlannedSegment) -> store::PlannedSegment<'_> {
+    let PlannedSegment { id, spec, workload, .. } = segment;
+    store::PlannedSegment { id: *id, spec, workload: *workload }
 }
 
 /// What is tried again: segments that failed before, since somebody has asked for the sweep again,
