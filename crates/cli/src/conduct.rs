@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use scheduler::{
-    Budget, Charge, End, Ended, Engine, LocalEngine, Plan, PlannedSegment, Policy, Said, Schedule,
-    SegmentState, States, Stop, drive, simulate,
+    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
+    Schedule, SegmentState, States, Stop, drive, simulate,
 };
 use serde_json::json;
 use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::checkpoints::{Keeper, stored_trunks};
 use crate::costs::{Costs, Guess};
-use crate::devices::{Devices, NamedSlot};
+use crate::devices::{Devices, NamedSlot, lanes, n_devices};
 use crate::exit::{ALL_DONE, BUDGET_REACHED, INTERRUPTED, SOME_TRIALS_FAILED, bad_input};
 use crate::journal::{StoreJournal, now, stored_states};
 use crate::paths::{Workplace, trainer_program};
@@ -125,17 +125,16 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
     let store = Store::open(&workplace.db).await.map_err(bad_input)?;
     let queued = recover(&store, &workplace).await?;
-    let plan = weighed_plan(sweep, &store, &workplace, &slots, guess).await?;
+    let (plan, lanes) = weighed_plan(sweep, &store, &workplace, &slots, guess).await?;
     let conducted =
         Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
     let (plan, ended) = match options.engine {
-        EngineName::Local => conducted.train_here(plan, part).await?,
+        EngineName::Local => conducted.train_here(plan, lanes, part).await?,
         EngineName::Slurm => conducted.train_in_queue(plan, part, &queued).await?,
     };
-    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. })
-        && options.format == Printed::Table
-    {
-        summary::conclude(&store, sweep, &plan, &workplace).await?;
+    if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {
+        let is_shown = options.format == Printed::Table;
+        summary::conclude(&store, sweep, &plan, &workplace, is_shown).await?;
     }
     store.close().await;
     exit_code(&ended, options.engine)
@@ -160,20 +159,22 @@ fn place(
     }
 }
 
-/// The plan, with trunks that continue what is stored, and what its segments are expected to take.
+/// The plan, with trunks that continue what is stored, and what its segments are expected to take; and
+/// which slots may share a device.
 async fn weighed_plan(
     sweep: &SweepSpec,
     store: &Store,
     workplace: &Workplace,
     slots: &[NamedSlot],
     guess: Guess,
-) -> anyhow::Result<Plan> {
+) -> anyhow::Result<(Plan, Lanes)> {
     let trunks = stored_trunks(store, workplace).await?;
     let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
     let slot = slots.first().context("there is no slot to train on")?;
     let costs = Costs::read(store, slot, &plan, guess).await?;
     plan.weigh(&|segment| costs.seconds(segment));
-    Ok(plan)
+    let lanes = lanes(slots, costs.peak_bytes(&plan));
+    Ok((plan, lanes))
 }
 
 fn local_engine(workplace: &Workplace, slots: &[NamedSlot]) -> anyhow::Result<LocalEngine> {
@@ -188,11 +189,12 @@ async fn warm_up(
     store: &Store,
     sweep: &str,
     plan: &Plan,
+    lanes: &Lanes,
 ) -> anyhow::Result<()> {
     let states = stored_states(store, sweep, plan).await?;
-    let mut schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
-    for slot in 0..engine.n_slots() {
-        let Some(segment) = schedule.next(0.0) else { return Ok(()) };
+    let schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
+    let mut schedule = schedule.sharing(lanes.clone());
+    while let Some((slot, segment)) = schedule.next_launch(engine.n_slots(), 0.0) {
         engine.wake(slot)?;
         schedule.launch(segment.id, 1, slot, 0.0)?;
     }
@@ -205,22 +207,23 @@ async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<(
         source: sweep.text.clone(),
         spec: sweep.as_json().to_string(),
     };
-    let trial = |trial| {
-        let scheduler::PlannedTrial { id, spec, chain, evaluations } = trial;
-        let variant = sweep.variants.get(id).map(String::as_str);
-        PlannedTrial { id: *id, spec, chain, evaluations, variant }
-    };
-    let segment = |segment: &PlannedSegment| store::PlannedSegment {
-        id: segment.id,
-        spec: &segment.spec,
-        workload: segment.workload,
-    };
-    let trials: Vec<_> = plan.trials.iter().map(trial).collect();
-    let segments: Vec<_> = plan.segments.iter().map(segment).collect();
+    let trials: Vec<_> = plan.trials.iter().map(|trial| stored_trial(sweep, trial)).collect();
+    let segments: Vec<_> = plan.segments.iter().map(stored_segment).collect();
     store.save_sweep(&record, &trials, &segments, now()).await.context("cannot store the plan")?;
     let predicted: Vec<_> =
         plan.segments.iter().map(|segment| (segment.id, segment.estimated_s)).collect();
     store.predict(&predicted).await.context("cannot store the plan")
+}
+
+fn stored_trial<'a>(sweep: &'a SweepSpec, trial: &'a scheduler::PlannedTrial) -> PlannedTrial<'a> {
+    let scheduler::PlannedTrial { id, spec, chain, evaluations } = trial;
+    let variant = sweep.variants.get(id).map(String::as_str);
+    PlannedTrial { id: *id, spec, chain, evaluations, variant }
+}
+
+fn stored_segment(segment: &PlannedSegment) -> store::PlannedSegment<'_> {
+    let PlannedSegment { id, spec, workload, .. } = segment;
+    store::PlannedSegment { id: *id, spec, workload: *workload }
 }
 
 /// What is tried again: segments that failed before, since somebody has asked for the sweep again,
@@ -267,11 +270,17 @@ struct Conducted<'a> {
 
 impl Conducted<'_> {
     /// By trainers of this machine, which load their libraries while the plan is stored.
-    async fn train_here(&self, plan: Plan, part: Part) -> anyhow::Result<(Plan, Ended)> {
+    async fn train_here(
+        &self,
+        plan: Plan,
+        lanes: Lanes,
+        part: Part,
+    ) -> anyhow::Result<(Plan, Ended)> {
         let mut engine = local_engine(self.workplace, self.slots)?;
-        warm_up(&mut engine, self.store, &self.sweep.name, &plan).await?;
+        warm_up(&mut engine, self.store, &self.sweep.name, &plan, &lanes).await?;
         let (plan, states) = self.open(plan, part).await?;
-        let ended = self.train(&plan, states, &mut engine, &Queue::default()).await?;
+        let here = Setup { lanes, ..Setup::default() };
+        let ended = self.train(&plan, states, here, &mut engine).await?;
         Ok((plan, ended))
     }
 
@@ -286,9 +295,8 @@ impl Conducted<'_> {
         let mut engine = slurm::engine(self.sweep, spec, self.workplace)?;
         let (plan, states) = self.open(plan, part).await?;
         let adopted = slurm::adopt(&mut engine, self.workplace, &plan, queued).await?;
-        // A job is worth more than nothing: several segments go into one where they can.
-        let queue = Queue { is_one: true, bundle_s: spec.least_s, adopted };
-        let ended = self.train(&plan, states, &mut engine, &queue).await?;
+        let queue = Setup { is_queue: true, bundle_s: spec.least_s, adopted, ..Setup::default() };
+        let ended = self.train(&plan, states, queue, &mut engine).await?;
         Ok((plan, ended))
     }
 
@@ -307,8 +315,8 @@ impl Conducted<'_> {
         &self,
         plan: &Plan,
         states: States,
+        setup: Setup,
         engine: &mut E,
-        queue: &Queue,
     ) -> anyhow::Result<Ended> {
         let name = &self.sweep.name;
         let spent = self.store.spent(name).await?;
@@ -316,18 +324,16 @@ impl Conducted<'_> {
             Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
         let micro_batches = self.store.micro_batches(name).await?;
         let policy = self.options.policy();
-        let mut schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
-        if queue.is_one {
-            schedule = queue.hand_over(schedule.ahead())?;
-        }
+        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
+        let schedule = setup.prepare(schedule)?;
         if !schedule.has_work() {
             return Ok(Ended { states, why: End::Done });
         }
         self.save_provenance(plan, &states).await?;
         let mut journal = self.journal(plan, &states)?;
-        queue.show(plan, &mut journal.progress);
+        setup.show(plan, &mut journal.progress);
         let stop = stop_on_signals(self.options.engine)?;
-        let ended = drive(schedule, queue.bundle_s, engine, &mut journal, stop).await;
+        let ended = drive(schedule, setup.bundle_s, engine, &mut journal, stop).await;
         journal.progress.finish();
         ended.with_context(|| self.hint())
     }
@@ -358,8 +364,8 @@ impl Conducted<'_> {
     /// What this invocation runs from and on, and how long it should take; each trainer's own word follows
     /// when it is ready.
     async fn save_provenance(&self, plan: &Plan, states: &States) -> anyhow::Result<()> {
-        let slot = |NamedSlot { slot, device_name }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
-        let predicted = simulate(plan, states, self.slots.len());
+        let slot = |NamedSlot { slot, device_name, .. }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
+        let predicted = simulate(plan, states, n_devices(self.slots));
         let json = json!({
             "isoflop_version": env!("CARGO_PKG_VERSION"),
             "git": crate::git::state(),
@@ -373,17 +379,24 @@ impl Conducted<'_> {
     }
 }
 
-/// What a queue changes about handing segments over.
+/// How segments are handed over, and what goes on already.
 #[derive(Default)]
-struct Queue {
-    is_one: bool,
+struct Setup {
+    /// Which slots of this machine share a device.
+    lanes: Lanes,
+    /// Whether slots are jobs of a queue.
+    is_queue: bool,
+    /// Seconds of work that are worth a job; 0 hands segments over one by one.
     bundle_s: f64,
     adopted: Vec<Adopted>,
 }
 
-impl Queue {
-    /// The schedule with what goes on already.
-    fn hand_over<'a>(&self, mut schedule: Schedule<'a>) -> anyhow::Result<Schedule<'a>> {
+impl Setup {
+    fn prepare<'a>(&self, schedule: Schedule<'a>) -> anyhow::Result<Schedule<'a>> {
+        if !self.is_queue {
+            return Ok(schedule.sharing(self.lanes.clone()));
+        }
+        let mut schedule = schedule.ahead();
         for Adopted { queued: Queued { attempt, step, .. }, slot } in &self.adopted {
             let (segment_id, attempt) = (attempt.segment_id, attempt.attempt);
             schedule.launch(segment_id, attempt, *slot, 0.0)?;

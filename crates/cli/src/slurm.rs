@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
-use scheduler::{LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
+use scheduler::{Lane, LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
 use spec::{Order, SlurmSpec, SweepSpec};
 
 use crate::costs::Guess;
@@ -65,7 +65,11 @@ pub fn slots(spec: &SlurmSpec) -> Vec<NamedSlot> {
         Some(partition) => format!("Slurm, partition {partition}"),
         None => "Slurm".to_owned(),
     };
-    vec![NamedSlot { slot, device_name }; spec.max_jobs as usize]
+    let named = |job: usize| {
+        let lane = Lane { device: job, device_bytes: None };
+        NamedSlot { slot: slot.clone(), device_name: device_name.clone(), lane, number: 0 }
+    };
+    (0..spec.max_jobs as usize).map(named).collect()
 }
 
 pub fn guess(spec: &SlurmSpec) -> Guess {

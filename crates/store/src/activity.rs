@@ -49,8 +49,8 @@ impl Store {
         let row = sqlx::query(
             "select count(*) as attempts, count(*) filter (where attempt > 1) as retries,
                     count(*) filter (where outcome = 'lost') as lost
-             from (select distinct segment_id from trial_segment where sweep = ?1)
-             join attempt using (segment_id)",
+             from attempt where exists (select 1 from trial_segment as planned
+                                        where sweep = ?1 and planned.segment_id = attempt.segment_id)",
         );
         let row = row.bind(sweep).fetch_one(&self.pool).await?;
         Ok(AttemptCounts {
@@ -78,14 +78,12 @@ impl Store {
             .push(
                 ") select since, max(coalesce(heard_at, ended_at, started_at)) as until,
                         total(charged_s + coalesce(heard_at - stretch_at, 0)) as charged_s
-                 from (select distinct segment_id from trial_segment where sweep = ",
+                 from attempt cross join stretch on started_at >= since and started_at < next
+                 where exists (select 1 from trial_segment as planned
+                               where planned.segment_id = attempt.segment_id and sweep = ",
             )
             .push_bind(sweep)
-            .push(
-                ") cross join attempt using (segment_id)
-                 cross join stretch on started_at >= since and started_at < next
-                 group by since order by since",
-            );
+            .push(") group by since order by since");
         query.build().fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 }
