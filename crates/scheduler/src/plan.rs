@@ -52,21 +52,22 @@ impl Plan {
         transfers: &[TransferSpec],
         stored: &StoredTrunks,
     ) -> Self {
-        let mut by_recipe: BTreeMap<Id, Vec<&TrialSpec>> = BTreeMap::new();
-        for trial in trials {
-            by_recipe.entry(Id::of(&trial.recipe)).or_default().push(trial);
-        }
-        let mut chains = HashMap::new();
-        let mut segments = Vec::new();
-        for group in by_recipe.values() {
-            plan_recipe(group, stored, &mut segments, &mut chains);
-        }
-        let planned = |trial: &TrialSpec| {
-            let id = trial.id();
-            let (chain, evaluations) = (chains[&id].clone(), Vec::new());
-            PlannedTrial { id, spec: trial.clone(), chain, evaluations }
+        let planned = |trial: &TrialSpec| PlannedTrial {
+            id: trial.id(),
+            spec: trial.clone(),
+            chain: Vec::new(),
+            evaluations: Vec::new(),
         };
-        let mut plan = Self { trials: trials.iter().map(planned).collect(), segments };
+        let mut planned: Vec<_> = trials.iter().map(planned).collect();
+        let mut by_recipe: BTreeMap<Id, Vec<&mut PlannedTrial>> = BTreeMap::new();
+        for trial in &mut planned {
+            by_recipe.entry(Id::of(&trial.spec.recipe)).or_default().push(trial);
+        }
+        let mut segments = Vec::new();
+        for group in by_recipe.values_mut() {
+            plan_recipe(group, stored, &mut segments);
+        }
+        let mut plan = Self { trials: planned, segments };
         plan.add_evaluations(transfers);
         plan.count_trials();
         plan.weigh(&|segment| guessed_s(&segment.spec));
@@ -176,29 +177,30 @@ fn validation_flops(segment: &SegmentSpec) -> f64 {
     evaluated * segment.recipe.model.forward_flops() as f64
 }
 
-/// Plans trials of one recipe, which differ only in length.
+/// Plans trials of one recipe, which differ only in length: sets their chains.
 fn plan_recipe(
-    trials: &[&TrialSpec],
+    trials: &mut [&mut PlannedTrial],
     stored: &StoredTrunks,
     segments: &mut Vec<PlannedSegment>,
-    chains: &mut HashMap<TrialId, Vec<SegmentId>>,
 ) {
-    let Some(recipe) = trials.first().map(|trial| &trial.recipe) else { return };
-    let pieces = Pieces { recipe, workload: recipe.workload_id(None) };
+    let Some(recipe) = trials.first().map(|trial| trial.spec.recipe.clone()) else { return };
+    let pieces = Pieces { recipe: &recipe, workload: recipe.workload_id(None) };
     let depends_on_length = recipe.train.schedule.decay.depends_on_length();
+    let forks = trials.iter().map(|trial| fork(&trial.spec)).filter(|&fork| fork > 0);
     let trunk = match depends_on_length {
         true => Trunk::default(),
-        false => Trunk::plan(trials, &pieces, stored, segments),
+        false => Trunk::plan(forks.collect(), &pieces, stored, segments),
     };
     let mut leaves = HashSet::new();
-    for trial in trials {
-        let fork = trial.steps - trial.cooldown;
-        let mut chain = if depends_on_length { Vec::new() } else { trunk.chain(fork) };
+    for PlannedTrial { spec, chain, .. } in trials {
+        if !depends_on_length {
+            *chain = trunk.chain(fork(spec));
+        }
         let parent = chain.last().copied();
-        let leaf = match (depends_on_length, trial.cooldown) {
-            (true, cooldown) => Some(pieces.whole(trial.steps, cooldown)),
+        let leaf = match (depends_on_length, spec.cooldown) {
+            (true, cooldown) => Some(pieces.whole(spec.steps, cooldown)),
             (false, 0) => None,
-            (false, _) => Some(pieces.piece(SegmentKind::Cooldown, parent, fork, trial.steps)),
+            (false, _) => Some(pieces.piece(SegmentKind::Cooldown, parent, fork(spec), spec.steps)),
         };
         if let Some(leaf) = leaf {
             chain.push(leaf.id);
@@ -206,8 +208,12 @@ fn plan_recipe(
                 segments.push(leaf);
             }
         }
-        chains.insert(trial.id(), chain);
     }
+}
+
+/// Where a trial leaves its trunk.
+const fn fork(trial: &TrialSpec) -> u64 {
+    trial.steps - trial.cooldown
 }
 
 /// Makes the segments of one recipe.
