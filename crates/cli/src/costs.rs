@@ -229,3 +229,87 @@ fn work_of_transfer(transfer: &TransferSpec, n: f64, steps: f64) -> Work {
         TransferMethod::FineTune(_) => Work { steps, examples: n * evaluated },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use test_support::{few_shot, fine_tune, trial};
+
+    use super::*;
+
+    const GUESS: Guess = Guess { step_overhead_s: 1.0, flops_per_s: f64::INFINITY };
+
+    /// A trunk of 80 steps with a cooldown of 20, of 64 examples evaluated each, and two evaluations.
+    fn plan() -> Plan {
+        Plan::new(&[trial(0, 100, 20)], &[few_shot(&[5]), fine_tune(50)])
+    }
+
+    fn calibration(workload: Id) -> Calibration {
+        Calibration {
+            workload,
+            device_name: String::new(),
+            threads: 1,
+            step_s: Some(0.1),
+            example_s: Some(0.01),
+            peak_bytes: Some(1000),
+            out_of_memory: false,
+        }
+    }
+
+    /// The trunk's cost, from what is known of its workload.
+    fn cost(calibrated: Option<Calibration>, measured: Option<MeasuredCost>) -> Cost {
+        let plan = plan();
+        let trunk = &plan.segments[0];
+        let calibrations = calibrated.map(|found| (trunk.workload, found)).into_iter().collect();
+        let measured = measured.map(|found| (trunk.workload, found)).into_iter().collect();
+        Costs::new(&plan, GUESS, &calibrations, &measured).of(trunk)
+    }
+
+    #[test]
+    fn what_is_measured_goes_before_what_is_calibrated_and_that_before_a_guess() {
+        let workload = plan().segments[0].workload;
+        let guessed = cost(None, None);
+        assert_eq!((guessed.seconds, guessed.basis), (80.0, Basis::Guessed));
+        let calibrated = cost(Some(calibration(workload)), None);
+        // 80 steps, and 64 evaluated examples.
+        assert!((calibrated.seconds - 8.64).abs() < 1e-9, "{calibrated:?}");
+        assert_eq!((calibrated.bytes, calibrated.basis), (1000.0, Basis::Calibrated));
+        // Five such trunks took twice as long as calibrated.
+        let measured =
+            MeasuredCost { attempts: 5, steps: 400, device_s: 86.4, peak_bytes: Some(2000) };
+        let measured = cost(Some(calibration(workload)), Some(measured));
+        assert!((measured.seconds - 17.28).abs() < 1e-9, "{measured:?}");
+        assert_eq!((measured.bytes, measured.basis), (2000.0, Basis::Measured));
+    }
+
+    #[test]
+    fn a_workload_that_did_not_fit_is_guessed_and_says_so_until_it_was_measured() {
+        let workload = plan().segments[0].workload;
+        let too_large = Calibration {
+            step_s: None,
+            example_s: None,
+            peak_bytes: None,
+            out_of_memory: true,
+            ..calibration(workload)
+        };
+        let cost_then = cost(Some(too_large.clone()), None);
+        assert_eq!((cost_then.seconds, cost_then.basis), (80.0, Basis::Guessed));
+        assert!(cost_then.is_out_of_memory);
+        let measured = MeasuredCost { attempts: 1, steps: 80, device_s: 40.0, peak_bytes: None };
+        let cost_later = cost(Some(too_large), Some(measured));
+        assert_eq!((cost_later.seconds, cost_later.is_out_of_memory), (40.0, false));
+    }
+
+    #[test]
+    fn evaluations_on_other_tasks_are_the_passes_and_steps_that_they_take() {
+        let plan = plan();
+        let known =
+            plan.segments.iter().map(|segment| (segment.workload, calibration(segment.workload)));
+        let costs = Costs::new(&plan, GUESS, &known.collect(), &HashMap::new());
+        let seconds: Vec<_> = plan.evaluations().map(|segment| costs.seconds(segment)).collect();
+        // A pool of 128 and 64 examples; 50 steps and 64 examples.
+        assert!(
+            (seconds[0] - 1.92).abs() < 1e-9 && (seconds[1] - 5.64).abs() < 1e-9,
+            "{seconds:?}"
+        );
+    }
+}
