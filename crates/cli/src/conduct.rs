@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use scheduler::{
-    Budget, Charge, End, Ended, Engine, LocalEngine, Plan, PlannedSegment, Policy, Schedule,
+    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Schedule,
     SegmentState, States, Stop, drive, simulate,
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::checkpoints::{Keeper, stored_trunks};
 use crate::costs::{Costs, Guess};
-use crate::devices::{Devices, NamedSlot};
+use crate::devices::{Devices, NamedSlot, lanes, n_devices};
 use crate::exit::{ALL_DONE, BUDGET_REACHED, INTERRUPTED, SOME_TRIALS_FAILED, bad_input};
 use crate::journal::{StoreJournal, now, stored_states};
 use crate::paths::{Workplace, trainer_program};
@@ -115,9 +115,9 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     let _lock = WriterLock::acquire(&options.db).map_err(bad_input)?;
     let store = Store::open(&options.db).await.map_err(bad_input)?;
     recover(&store, &workplace).await?;
-    let plan = weighed_plan(sweep, &store, &workplace, &slots).await?;
+    let (plan, lanes) = weighed_plan(sweep, &store, &workplace, &slots).await?;
     let mut engine = local_engine(&workplace, &slots)?;
-    warm_up(&mut engine, &store, &sweep.name, &plan).await?;
+    warm_up(&mut engine, &store, &sweep.name, &plan, &lanes).await?;
     save(&store, sweep, &plan).await?;
     let mut states = stored_states(&store, &sweep.name, &plan).await?;
     let failed = reopen(&store, &plan, &mut states, &workplace).await?;
@@ -127,7 +127,7 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     };
     let conducted =
         Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
-    let ended = conducted.train(&plan, states, &mut engine).await?;
+    let ended = conducted.train(&plan, states, lanes, &mut engine).await?;
     if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {
         let is_shown = options.format == Printed::Table;
         summary::conclude(&store, sweep, &plan, &workplace, is_shown).await?;
@@ -136,19 +136,21 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     exit_code(&ended)
 }
 
-/// The plan, with trunks that continue what is stored, and what its segments are expected to take.
+/// The plan, with trunks that continue what is stored, and what its segments are expected to take; and
+/// which slots may share a device.
 async fn weighed_plan(
     sweep: &SweepSpec,
     store: &Store,
     workplace: &Workplace,
     slots: &[NamedSlot],
-) -> anyhow::Result<Plan> {
+) -> anyhow::Result<(Plan, Lanes)> {
     let trunks = stored_trunks(store, workplace).await?;
     let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
     let slot = slots.first().context("there is no slot to train on")?;
     let costs = Costs::read(store, slot, &plan, Guess::of(slot)).await?;
     plan.weigh(&|segment| costs.seconds(segment));
-    Ok(plan)
+    let lanes = lanes(slots, costs.peak_bytes(&plan));
+    Ok((plan, lanes))
 }
 
 fn local_engine(workplace: &Workplace, slots: &[NamedSlot]) -> anyhow::Result<LocalEngine> {
@@ -163,11 +165,12 @@ async fn warm_up(
     store: &Store,
     sweep: &str,
     plan: &Plan,
+    lanes: &Lanes,
 ) -> anyhow::Result<()> {
     let states = stored_states(store, sweep, plan).await?;
-    let mut schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
-    for slot in 0..engine.n_slots() {
-        let Some(segment) = schedule.next(0.0) else { return Ok(()) };
+    let schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
+    let mut schedule = schedule.sharing(lanes.clone());
+    while let Some((slot, segment)) = schedule.next_launch(engine.n_slots(), 0.0) {
         engine.wake(slot)?;
         schedule.launch(segment.id, 1, slot, 0.0)?;
     }
@@ -246,6 +249,7 @@ impl Conducted<'_> {
         &self,
         plan: &Plan,
         states: States,
+        lanes: Lanes,
         engine: &mut E,
     ) -> anyhow::Result<Ended> {
         let name = &self.sweep.name;
@@ -254,7 +258,7 @@ impl Conducted<'_> {
             Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
         let micro_batches = self.store.micro_batches(name).await?;
         let policy = self.options.policy();
-        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
+        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent).sharing(lanes);
         if !schedule.has_work() {
             return Ok(Ended { states, why: End::Done });
         }
@@ -284,8 +288,8 @@ impl Conducted<'_> {
     /// What this invocation runs from and on, and how long it should take; each trainer's own word follows
     /// when it is ready.
     async fn save_provenance(&self, plan: &Plan, states: &States) -> anyhow::Result<()> {
-        let slot = |NamedSlot { slot, device_name }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
-        let predicted = simulate(plan, states, self.slots.len());
+        let slot = |NamedSlot { slot, device_name, .. }: &NamedSlot| json!({ "device": slot.device, "gpu": slot.visible_gpu, "threads": slot.threads, "name": device_name });
+        let predicted = simulate(plan, states, n_devices(self.slots));
         let json = json!({
             "isoflop_version": env!("CARGO_PKG_VERSION"),
             "git": crate::git::state(),

@@ -107,7 +107,7 @@ impl Costs {
         plan: &Plan,
         guess: Guess,
     ) -> Result<Self, StoreError> {
-        let NamedSlot { slot, device_name } = slot;
+        let NamedSlot { slot, device_name, .. } = slot;
         let calibrations = store.calibrations(device_name, slot.threads).await?;
         let measured = store.measured_costs(device_name, slot.threads).await?;
         Ok(Self::new(plan, guess, &calibrations, &measured))
@@ -129,6 +129,12 @@ impl Costs {
             });
         }
         Self { workloads }
+    }
+
+    /// The most that a segment holds at once, by workload.
+    pub fn peak_bytes(&self, plan: &Plan) -> HashMap<Id, u64> {
+        let bytes = |segment: &PlannedSegment| (segment.workload, self.of(segment).bytes as u64);
+        plan.segments.iter().map(bytes).collect()
     }
 
     /// # Panics

@@ -1,10 +1,12 @@
 //! The slots that a sweep trains on, and what this machine is.
 
+use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::str::FromStr;
 
-use anyhow::bail;
-use scheduler::Slot;
+use anyhow::{bail, ensure};
+use scheduler::{Lane, Lanes, Slot};
+use spec::Id;
 
 /// `--devices`: where trainers are placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,20 +24,39 @@ pub enum Devices {
 pub struct NamedSlot {
     pub slot: Slot,
     pub device_name: String,
+    /// A core's own, or one of a GPU's.
+    pub lane: Lane,
+    /// Among the lanes of its device.
+    pub number: u32,
 }
 
 impl NamedSlot {
-    /// What the slot is called beside others: `cpu 0`, `gpu 1`.
+    /// What the slot is called beside others: `cpu 0`, `gpu 1.3`.
     pub fn name(&self, index: usize) -> String {
         match &self.slot.visible_gpu {
-            Some(gpu) => format!("gpu {gpu}"),
+            Some(gpu) => format!("gpu {gpu}.{}", self.number),
             None => format!("{} {index}", self.slot.device),
         }
     }
 }
 
+/// Which slots share a device. `peak_bytes`: what segments are expected to hold there, by workload.
+pub fn lanes(slots: &[NamedSlot], peak_bytes: HashMap<Id, u64>) -> Lanes {
+    Lanes::new(slots.iter().map(|slot| slot.lane).collect(), peak_bytes)
+}
+
+/// Devices below slots: GPUs, or shares of a CPU.
+pub fn n_devices(slots: &[NamedSlot]) -> usize {
+    slots.iter().map(|slot| slot.lane.device).collect::<HashSet<_>>().len()
+}
+
+const EXPECTED: &str = "expected auto, cpu:N or cuda:0,1";
+
 /// Far above any machine's cores.
 const MAX_CPU_SLOTS: u32 = 1024;
+
+/// Most trainers on one GPU. Each has its part of the cores, whether it comes to work or not.
+const MAX_LANES: u32 = 8;
 
 impl FromStr for Devices {
     type Err = anyhow::Error;
@@ -44,19 +65,23 @@ impl FromStr for Devices {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let expected = "expected auto, cpu:N or cuda:0,1";
         match text.split_once(':') {
             Some(("cpu", n)) => match n.parse() {
                 Ok(n @ 1..=MAX_CPU_SLOTS) => Ok(Self::Cpu(n)),
-                _ => bail!("`{n}` is no number of CPU slots from 1 to {MAX_CPU_SLOTS}; {expected}"),
+                _ => bail!("`{n}` is no number of CPU slots from 1 to {MAX_CPU_SLOTS}; {EXPECTED}"),
             },
-            Some(("cuda", list)) => match list.split(',').map(str::parse).collect() {
-                Ok(gpus) => Ok(Self::Cuda(gpus)),
-                Err(_) => bail!("`{list}` is no list of GPU numbers; {expected}"),
-            },
-            _ => bail!("{expected}"),
+            Some(("cuda", list)) => gpu_numbers(list).map(Self::Cuda),
+            _ => bail!(EXPECTED),
         }
     }
+}
+
+fn gpu_numbers(list: &str) -> anyhow::Result<Vec<u32>> {
+    let numbers: Result<Vec<u32>, _> = list.split(',').map(str::parse).collect();
+    let Ok(numbers) = numbers else { bail!("`{list}` is no list of GPU numbers; {EXPECTED}") };
+    let is_distinct = numbers.iter().collect::<HashSet<_>>().len() == numbers.len();
+    ensure!(is_distinct, "`{list}` names a GPU twice; {EXPECTED}");
+    Ok(numbers)
 }
 
 impl Devices {
@@ -65,43 +90,68 @@ impl Devices {
     /// # Errors
     /// A GPU that the machine does not have.
     pub fn slots(&self) -> anyhow::Result<Vec<NamedSlot>> {
-        let gpus = gpu_names();
+        let gpus = visible_gpus();
         match self {
             Self::Cpu(n) => Ok(cpu_slots(*n)),
             Self::Auto if gpus.is_empty() => Ok(cpu_slots(n_cores())),
-            Self::Auto => Ok(gpus
-                .iter()
-                .zip(0..)
-                .map(|(name, gpu)| gpu_slot(gpu, name, gpus.len()))
-                .collect()),
-            Self::Cuda(wanted) => wanted
-                .iter()
-                .map(|&gpu| match gpus.get(gpu as usize) {
-                    Some(name) => Ok(gpu_slot(gpu, name, wanted.len())),
-                    None => bail!("no GPU {gpu}: this machine shows {}", gpus.len()),
-                })
-                .collect(),
+            Self::Auto => Ok(gpu_slots(&gpus)),
+            Self::Cuda(wanted) => {
+                let gpu = |&number: &u32| match gpus.get(number as usize) {
+                    Some(gpu) => Ok(gpu.clone()),
+                    None => bail!("no GPU {number}: this machine shows {}", gpus.len()),
+                };
+                Ok(gpu_slots(&wanted.iter().map(gpu).collect::<anyhow::Result<Vec<_>>>()?))
+            }
         }
     }
 }
 
 fn cpu_slots(n: u32) -> Vec<NamedSlot> {
     let threads = (n_cores() / n).max(1);
-    let slot = Slot { device: "cpu".to_owned(), visible_gpu: None, threads };
-    vec![NamedSlot { slot, device_name: cpu_name() }; n as usize]
+    let device_name = cpu_name();
+    let slot = |device| NamedSlot {
+        slot: Slot { device: "cpu".to_owned(), visible_gpu: None, threads },
+        device_name: device_name.clone(),
+        lane: Lane { device, device_bytes: None },
+        number: 0,
+    };
+    (0..n as usize).map(slot).collect()
 }
 
-/// The trainer sees this GPU alone, as its first.
-fn gpu_slot(gpu: u32, name: &str, n_slots: usize) -> NamedSlot {
-    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|list| !list.is_empty());
-    let visible = visible.and_then(|list| list.split(',').nth(gpu as usize).map(str::to_owned));
-    let threads = (n_cores() / u32::try_from(n_slots).unwrap_or(u32::MAX)).max(1);
-    let slot = Slot {
-        device: "cuda:0".to_owned(),
-        visible_gpu: Some(visible.unwrap_or_else(|| gpu.to_string())),
-        threads,
+/// The lanes of GPUs, the first of each before the second of any. A trainer sees its GPU alone, as its
+/// first, and has the same threads however many are at work: numbers may depend on them.
+fn gpu_slots(gpus: &[Gpu]) -> Vec<NamedSlot> {
+    let n_lanes: u32 = gpus.iter().map(Gpu::n_lanes).sum();
+    let threads = (n_cores() / n_lanes.max(1)).max(1);
+    let slot = |number, (device, gpu): (usize, &Gpu)| NamedSlot {
+        slot: Slot { device: "cuda:0".to_owned(), visible_gpu: Some(gpu.id.clone()), threads },
+        device_name: gpu.name.clone(),
+        lane: Lane { device, device_bytes: gpu.bytes },
+        number,
     };
-    NamedSlot { slot, device_name: name.to_owned() }
+    let with = |number| {
+        let gpus = gpus.iter().enumerate().filter(move |(_, gpu)| number < gpu.n_lanes());
+        gpus.map(move |gpu| slot(number, gpu))
+    };
+    (0..MAX_LANES).flat_map(with).collect()
+}
+
+/// A GPU that a trainer may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Gpu {
+    /// As CUDA_VISIBLE_DEVICES has it.
+    id: String,
+    name: String,
+    /// All its memory.
+    bytes: Option<u64>,
+    /// Whether it takes several processes at a time.
+    is_shared: bool,
+}
+
+impl Gpu {
+    const fn n_lanes(&self) -> u32 {
+        if self.is_shared && self.bytes.is_some() { MAX_LANES } else { 1 }
+    }
 }
 
 pub fn n_cores() -> u32 {
@@ -117,30 +167,40 @@ pub fn cpu_name() -> String {
 
 /// Names of the GPUs that CUDA_VISIBLE_DEVICES leaves visible; empty without a driver.
 pub fn gpu_names() -> Vec<String> {
-    let all =
-        Command::new("nvidia-smi").args(["--query-gpu=name", "--format=csv,noheader"]).output();
-    let all = match all {
+    visible_gpus().into_iter().map(|gpu| gpu.name).collect()
+}
+
+fn visible_gpus() -> Vec<Gpu> {
+    let query = "--query-gpu=name,memory.total,compute_mode";
+    let output = Command::new("nvidia-smi").args([query, "--format=csv,noheader,nounits"]).output();
+    match output {
         Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).into_owned()
+            let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+            gpus(&String::from_utf8_lossy(&output.stdout), visible.as_deref())
         }
         // No driver, or one that does not answer: no GPU to train on.
-        _ => return Vec::new(),
-    };
-    let all: Vec<_> = all.lines().map(|line| line.trim().to_owned()).collect();
-    match std::env::var("CUDA_VISIBLE_DEVICES") {
-        Ok(visible) => visible
-            .split(',')
-            .filter(|gpu| !gpu.is_empty() && *gpu != "-1")
-            .map(|gpu| {
-                gpu.parse()
-                    .ok()
-                    .and_then(|gpu: usize| all.get(gpu))
-                    .cloned()
-                    .unwrap_or_else(|| gpu.to_owned())
-            })
-            .collect(),
-        Err(_) => all,
+        Ok(_) | Err(_) => Vec::new(),
     }
+}
+
+/// The GPUs of a table of name, MiB and compute mode that a list of numbers and UUIDs leaves visible.
+fn gpus(table: &str, visible: Option<&str>) -> Vec<Gpu> {
+    let all: Vec<_> = table.lines().zip(0..).map(|(line, number)| gpu(line, number)).collect();
+    let Some(visible) = visible else { return all };
+    let named = |id: &str| {
+        let known = id.parse().ok().and_then(|number: usize| all.get(number)).cloned();
+        let (id, name) = (id.to_owned(), id.to_owned());
+        known.unwrap_or(Gpu { id, name, bytes: None, is_shared: false })
+    };
+    visible.split(',').filter(|id| !id.is_empty() && *id != "-1").map(named).collect()
+}
+
+fn gpu(line: &str, number: u32) -> Gpu {
+    let mut fields = line.split(',').map(str::trim);
+    let name = fields.next().unwrap_or_default().to_owned();
+    let mib: Option<u64> = fields.next().and_then(|mib| mib.parse().ok());
+    let is_shared = fields.next() == Some("Default");
+    Gpu { id: number.to_string(), name, bytes: mib.map(|mib| mib << 20), is_shared }
 }
 
 #[cfg(test)]
@@ -152,7 +212,7 @@ mod tests {
         assert_eq!("auto".parse::<Devices>().unwrap(), Devices::Auto);
         assert_eq!("cpu:3".parse::<Devices>().unwrap(), Devices::Cpu(3));
         assert_eq!("cuda:0,2".parse::<Devices>().unwrap(), Devices::Cuda(vec![0, 2]));
-        for nonsense in ["", "cpu", "cpu:0", "cpu:x", "cuda:", "cuda:a", "tpu:1"] {
+        for nonsense in ["", "cpu", "cpu:0", "cpu:x", "cuda:", "cuda:a", "cuda:1,1", "tpu:1"] {
             assert!(nonsense.parse::<Devices>().is_err(), "{nonsense}");
         }
     }
@@ -163,5 +223,29 @@ mod tests {
         assert_eq!(slots[0].slot.threads, n_cores());
         let slots = Devices::Cpu(n_cores() * 2).slots().unwrap();
         assert!(slots.iter().all(|slot| slot.slot.threads == 1));
+    }
+
+    const TABLE: &str = "NVIDIA H100 80GB HBM3, 81559, Default\n\
+                         NVIDIA H100 80GB HBM3, 81559, Exclusive_Process\n\
+                         NVIDIA GB10, [N/A], Default\n";
+
+    #[test]
+    fn gpus_have_lanes_where_their_memory_is_known_and_they_may_be_shared() {
+        let all = gpus(TABLE, None);
+        let slots = gpu_slots(&all);
+        let names: Vec<_> = slots.iter().enumerate().map(|(n, slot)| slot.name(n)).collect();
+        assert_eq!(names[..4], ["gpu 0.0", "gpu 1.0", "gpu 2.0", "gpu 0.1"]);
+        assert_eq!((slots.len(), n_devices(&slots)), (10, 3));
+        assert_eq!(slots[9].lane, Lane { device: 0, device_bytes: Some(81559 << 20) });
+        assert!(slots.iter().all(|slot| slot.slot.threads == (n_cores() / 10).max(1)));
+    }
+
+    #[test]
+    fn gpus_that_are_hidden_are_left_out_and_ids_are_kept() {
+        let ids = |visible| gpus(TABLE, visible).into_iter().map(|gpu| gpu.id).collect::<Vec<_>>();
+        assert_eq!(ids(None), ["0", "1", "2"]);
+        assert_eq!(ids(Some("2,GPU-5ab")), ["2", "GPU-5ab"]);
+        assert_eq!(ids(Some("")), [""; 0]);
+        assert_eq!(gpus(TABLE, Some("2,0"))[1].bytes, Some(81559 << 20));
     }
 }

@@ -28,7 +28,7 @@ impl Journal for StoreJournal<'_> {
     type Error = StoreError;
 
     async fn begin(&mut self, launch: &Launch<'_>) -> Result<Vec<Order>, StoreError> {
-        let NamedSlot { slot, device_name } = &self.slots[launch.slot];
+        let NamedSlot { slot, device_name, .. } = &self.slots[launch.slot];
         let launched = launch.segments.iter().zip(&launch.micro_batches);
         let attempt = |(segment, micro_batch): (&&PlannedSegment, &Option<u32>)| {
             let attempt = NewAttempt {

@@ -168,9 +168,8 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
 
     async fn fill_slots(&mut self) -> Result<(), DriveError<J::Error>> {
         let mut bundles = None;
-        while let Some(slot) = self.idle_slot()
-            && let Some(root) = self.schedule.next(self.now())
-        {
+        let n_slots = self.engine.n_slots();
+        while let Some((slot, root)) = self.schedule.next_launch(n_slots, self.now()) {
             let place = self.engine.wake(slot).map_err(DriveError::Engine)?;
             let bundles = bundles.get_or_insert_with(|| match self.bundle_s > 0.0 {
                 true => self.schedule.bundles(self.bundle_s),
@@ -188,10 +187,6 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
             self.engine.launch(slot, &orders, after).await.map_err(DriveError::Engine)?;
         }
         Ok(())
-    }
-
-    fn idle_slot(&self) -> Option<usize> {
-        (0..self.engine.n_slots()).find(|slot| self.schedule.is_idle(*slot))
     }
 
     fn obey(&mut self, level: Stop) {

@@ -8,6 +8,7 @@
 mod bundle;
 mod drive;
 mod engine;
+mod lanes;
 mod local;
 mod plan;
 mod policy;
@@ -21,6 +22,7 @@ mod workload;
 pub use bundle::Bundles;
 pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
 pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
+pub use lanes::{Lane, Lanes};
 pub use local::{LocalEngine, Slot};
 pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};
 pub use policy::{Budget, Charge, Policy};

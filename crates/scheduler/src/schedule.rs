@@ -7,6 +7,7 @@ use spec::{Failure, SegmentId, Spent, TrainerEvent};
 
 use crate::bundle::{Bundles, Standing, bundles};
 use crate::engine::{Exit, Said};
+use crate::lanes::Lanes;
 use crate::plan::{Plan, PlannedSegment};
 use crate::policy::{Charge, Policy};
 use crate::state::{InvalidChange, SegmentChange, SegmentState, States};
@@ -29,6 +30,7 @@ pub struct Schedule<'a> {
     pause: Option<String>,
     /// Whether a segment may be handed over while its parent is still to be executed.
     ahead: bool,
+    lanes: Lanes,
 }
 
 /// An attempt that goes on.
@@ -114,12 +116,23 @@ impl<'a> Schedule<'a> {
             spent,
             pause: None,
             ahead: false,
+            lanes: Lanes::default(),
         };
         schedule.learn(micro_batches);
         for at in 0..plan.segments.len() {
             schedule.arrange(at);
         }
         schedule
+    }
+
+    /// What should start now, and the slot of `n_slots` that should execute it; None where nothing can
+    /// start, or no idle slot has room for what is next: it is waited for, lest small segments that go
+    /// before it keep it from starting for ever.
+    pub fn next_launch(&mut self, n_slots: usize, now: f64) -> Option<(usize, &'a PlannedSegment)> {
+        let first = (0..n_slots).find(|slot| self.is_idle(*slot))?;
+        let segment = self.next(now)?;
+        let idle = (first..n_slots).filter(|slot| self.is_idle(*slot));
+        Some((self.lanes.choose(idle, segment.workload)?, segment))
     }
 
     /// What should start now; None where nothing can. A workload that has not proved itself goes first
@@ -143,6 +156,13 @@ impl<'a> Schedule<'a> {
         for at in 0..self.states.len() {
             self.arrange(at);
         }
+        self
+    }
+
+    /// Lets slots share devices.
+    #[must_use]
+    pub fn sharing(mut self, lanes: Lanes) -> Self {
+        self.lanes = lanes;
         self
     }
 
@@ -216,6 +236,7 @@ impl<'a> Schedule<'a> {
         let running = Running { attempt, slot, micro_batch, began, earlier, heard, first, last };
         self.running.insert(at, running);
         self.workloads[self.workload_of[at]].n_running += 1;
+        self.lanes.launch(slot, self.plan.segments[at].workload);
         Ok(())
     }
 
@@ -256,14 +277,13 @@ impl<'a> Schedule<'a> {
         let mut ran = exit.ran;
         for at in self.on_slot(slot) {
             let attempt = self.running[&at].attempt;
-            let micro_batch = self.running[&at].micro_batch;
-            self.leave(at, None, now);
             let change = match (ran, exit.out_of_memory) {
                 (false, _) => SegmentChange::Returned,
-                (true, true) => self.want_of_memory(at, micro_batch, &exit.how),
+                (true, true) => self.want_of_memory(at, &exit.how),
                 (true, false) => SegmentChange::Lost { how: exit.how.clone() },
             };
             ran = false;
+            self.leave(at, None, now);
             self.change(at, change)?;
             self.delay(at, now);
             let (segment_id, after) = (self.plan.segments[at].id, self.states[at].clone());
@@ -433,9 +453,11 @@ impl<'a> Schedule<'a> {
                 (running.began, running.last) = (None, *step);
                 running.earlier = sum(&running.earlier, spent);
             }
-            TrainerEvent::Progress { step, .. } | TrainerEvent::Checkpointed { step, .. } => {
+            TrainerEvent::Progress { step, examples_per_s, .. } => {
                 running.last = *step;
+                self.lanes.report(running.slot, *examples_per_s);
             }
+            TrainerEvent::Checkpointed { step, .. } => running.last = *step,
             TrainerEvent::Evaluated { .. }
             | TrainerEvent::Finished { .. }
             | TrainerEvent::Diverged { .. }
@@ -453,6 +475,9 @@ impl<'a> Schedule<'a> {
     }
 
     fn finish(&mut self, at: usize, change: SegmentChange, spent: &Spent, now: f64) -> Outcome {
+        if let Some(bytes) = spent.peak_bytes {
+            self.lanes.learn_peak(self.plan.segments[at].workload, bytes);
+        }
         self.leave(at, Some(spent), now);
         self.workloads[self.workload_of[at]].prove();
         self.change(at, change)?;
@@ -460,11 +485,9 @@ impl<'a> Schedule<'a> {
     }
 
     fn fail(&mut self, at: usize, failure: Failure, reason: &str, now: f64) -> Outcome {
-        let micro_batch = self.running.get(&at).and_then(|running| running.micro_batch);
-        self.leave(at, None, now);
         let mut consequences = Vec::new();
         let change = match failure {
-            Failure::OutOfMemory => self.want_of_memory(at, micro_batch, reason),
+            Failure::OutOfMemory => self.want_of_memory(at, reason),
             Failure::DiskFull => {
                 self.pause = Some(reason.to_owned());
                 SegmentChange::Returned
@@ -477,6 +500,7 @@ impl<'a> Schedule<'a> {
                 SegmentChange::Failed { reason: reason.to_owned() }
             }
         };
+        self.leave(at, None, now);
         self.change(at, change)?;
         self.delay(at, now);
         if let Some(why) = failure_of(&self.states[at]) {
@@ -490,10 +514,15 @@ impl<'a> Schedule<'a> {
         Ok(consequences)
     }
 
-    /// Memory ran out: smaller passes, where there are any.
-    fn want_of_memory(&mut self, at: usize, used: Option<u32>, how: &str) -> SegmentChange {
+    /// Memory ran out: less company for one that shared its device, which changes no numbers; else smaller
+    /// passes, where there are any.
+    fn want_of_memory(&mut self, at: usize, how: &str) -> SegmentChange {
+        let Some(running) = self.running.get(&at) else { return SegmentChange::Returned };
+        if self.lanes.make_room(running.slot) {
+            return SegmentChange::Returned;
+        }
         let workload = &mut self.workloads[self.workload_of[at]];
-        match used.and_then(|used| workload.halve(used)) {
+        match running.micro_batch.and_then(|used| workload.halve(used)) {
             Some(_) => SegmentChange::Returned,
             None => SegmentChange::Failed {
                 reason: format!("out of memory, and a pass cannot be smaller: {how}"),
@@ -532,6 +561,7 @@ impl<'a> Schedule<'a> {
     fn leave(&mut self, at: usize, spent: Option<&Spent>, now: f64) {
         let Some(running) = self.running.remove(&at) else { return };
         self.workloads[self.workload_of[at]].n_running -= 1;
+        self.lanes.leave(running.slot);
         let known = self.so_far(at, &running, now);
         let spent = spent.map(|spent| sum(&running.earlier, spent));
         self.spent += spent.map_or(known, |spent| Charge {

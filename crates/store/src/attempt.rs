@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::convert::{optional_signed, optional_unsigned, signed, unsigned};
 use crate::error::Result;
-use crate::segment::{self, SegmentState};
+use crate::segment::{self, SegmentState, json};
 use crate::used::{Stretch, Used};
 use crate::{Store, UnixSeconds};
 
@@ -229,16 +229,14 @@ async fn begin(
 
 /// Ends the attempt that was running when a newer one began, if there is one.
 async fn replace(conn: &mut SqliteConnection, segment_id: &str, now: UnixSeconds) -> Result<()> {
-    let running: Option<u32> = sqlx::query_scalar(
-        "select attempt from attempt where segment_id = ?1 and outcome = 'running'",
-    )
-    .bind(segment_id)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(attempt) = running else { return Ok(()) };
-    let mut current = Current::find(conn, segment_id, attempt).await?;
-    current.used.cut_after_last_word();
-    current.save(conn, Some((Ending::Lost("replaced by a newer attempt"), now))).await
+    let running =
+        sqlx::query("select * from attempt where segment_id = ?1 and outcome = 'running'");
+    if let Some(row) = running.bind(segment_id).fetch_optional(&mut *conn).await? {
+        let mut current = Current::of(&row)?;
+        current.used.cut_after_last_word();
+        current.save(conn, Some((Ending::Lost("replaced by a newer attempt"), now))).await?;
+    }
+    Ok(())
 }
 
 async fn insert(
@@ -268,26 +266,39 @@ async fn insert(
 }
 
 impl Current {
-    /// None if this attempt is stale: replaced, lost or ended. The fence.
+    /// None if this attempt is stale.
     pub async fn read(
         conn: &mut SqliteConnection,
         segment_id: SegmentId,
         attempt: u32,
     ) -> Result<Option<Self>> {
-        let id = segment_id.to_string();
-        let is_current = segment::is_current(conn, &id, attempt).await?;
-        Ok(if is_current { Some(Self::find(conn, &id, attempt).await?) } else { None })
+        Ok(Self::read_all(conn, &[(segment_id, attempt)]).await?.pop().map(|(_, current)| current))
     }
 
-    async fn find(conn: &mut SqliteConnection, segment_id: &str, attempt: u32) -> Result<Self> {
-        let row = sqlx::query(
-            "select start_step, steps, device_s, data_s, peak_bytes, charged_s, events, heard_at,
-                    stretch_at, stretch_step, steps_before
-             from attempt where segment_id = ?1 and attempt = ?2",
+    /// Those of these attempts that are not stale: replaced, lost or ended. The fence.
+    pub async fn read_all(
+        conn: &mut SqliteConnection,
+        attempts: &[(SegmentId, u32)],
+    ) -> Result<Vec<(SegmentId, Self)>> {
+        let rows = sqlx::query(
+            "select attempt.* from json_each(?1) as asked
+             join segment on segment_id = asked.value ->> 0
+                 and segment.attempt = asked.value ->> 1 and segment.state = 'running'
+             join attempt using (segment_id, attempt)",
         );
-        let row = row.bind(segment_id).bind(attempt).fetch_one(conn).await?;
-        let events = unsigned("events", row.try_get("events")?)?;
-        Ok(Self { segment_id: segment_id.to_owned(), attempt, used: read_used(&row)?, events })
+        let rows = rows.bind(json(&attempts)).fetch_all(conn).await?;
+        let read =
+            |row| Self::of(row).and_then(|current| Ok((current.segment_id.parse()?, current)));
+        rows.iter().map(read).collect()
+    }
+
+    fn of(row: &SqliteRow) -> Result<Self> {
+        Ok(Self {
+            segment_id: row.try_get("segment_id")?,
+            attempt: row.try_get("attempt")?,
+            used: read_used(row)?,
+            events: unsigned("events", row.try_get("events")?)?,
+        })
     }
 
     /// Ends the attempt and moves its segment on.
@@ -298,15 +309,7 @@ impl Current {
         now: UnixSeconds,
     ) -> Result<()> {
         self.save(conn, Some((ending, now))).await?;
-        segment::leave(conn, &self.segment_id, &ending.state()).await?;
-        match ending {
-            Ending::Finished | Ending::Diverged(_) => {
-                segment::add_up_device_time(conn, &self.segment_id).await
-            }
-            Ending::Interrupted | Ending::Failed(_) | Ending::GivenUp(_) | Ending::Lost(_) => {
-                Ok(())
-            }
-        }
+        segment::leave(conn, &self.segment_id, &ending.state()).await
     }
 
     /// Keeps what the attempt has used so far, and how it ended if it has. An evaluation that takes no

@@ -81,18 +81,16 @@ async fn record(
     reports: &[Report],
     now: UnixSeconds,
 ) -> Result<Vec<bool>> {
-    let mut attempts = current_attempts(conn, reports).await?;
+    let mut listeners = listeners(conn, reports).await?;
     let mut accepted = Vec::with_capacity(reports.len());
     for report in reports {
-        let listener =
-            attempts.get_mut(&(report.segment_id, report.attempt)).and_then(Option::as_mut);
-        let is_current = listener.is_some_and(|listener| listener.hear(&report.event, now));
-        accepted.push(is_current);
+        let listener = listeners.get_mut(&(report.segment_id, report.attempt));
+        accepted.push(listener.is_some_and(|listener| listener.hear(&report.event, now)));
     }
-    for listener in attempts.values().flatten() {
+    for listener in listeners.values() {
         listener.save(conn, now).await?;
     }
-    measurement::insert(conn, &measurements(reports, &accepted, &attempts)?).await?;
+    measurement::insert(conn, &measurements(reports, &accepted, &listeners)?).await?;
     Ok(accepted)
 }
 
@@ -104,22 +102,19 @@ struct Listener<'a> {
     ending: Option<Ending<'a>>,
 }
 
-type Listeners<'a> = HashMap<(SegmentId, u32), Option<Listener<'a>>>;
+type Listeners<'a> = HashMap<(SegmentId, u32), Listener<'a>>;
 
-/// The fence: nothing else writes until this transaction ends, so one look per attempt is enough.
-async fn current_attempts<'a>(
-    conn: &mut SqliteConnection,
-    reports: &[Report],
-) -> Result<Listeners<'a>> {
+/// Of the attempts that are current. Nothing else writes until this transaction ends, so one look at
+/// each is enough.
+async fn listeners<'a>(conn: &mut SqliteConnection, reports: &[Report]) -> Result<Listeners<'a>> {
     let keys: BTreeSet<_> =
         reports.iter().map(|report| (report.segment_id, report.attempt)).collect();
-    let mut attempts = Listeners::new();
-    for (segment_id, attempt) in keys {
-        let current = Current::read(conn, segment_id, attempt).await?;
-        let listener = |current| Listener { current, checkpoint: None, ending: None };
-        attempts.insert((segment_id, attempt), current.map(listener));
-    }
-    Ok(attempts)
+    let keys: Vec<_> = keys.into_iter().collect();
+    let listener = |(segment_id, current): (SegmentId, Current)| {
+        let key = (segment_id, current.attempt);
+        (key, Listener { current, checkpoint: None, ending: None })
+    };
+    Ok(Current::read_all(conn, &keys).await?.into_iter().map(listener).collect())
 }
 
 impl<'a> Listener<'a> {
@@ -186,12 +181,11 @@ fn ending(event: &TrainerEvent) -> Option<Ending<'_>> {
 fn measurements<'a>(
     reports: &'a [Report],
     accepted: &[bool],
-    attempts: &'a Listeners<'_>,
+    listeners: &'a Listeners<'_>,
 ) -> Result<Vec<Measurement<'a>>> {
     let mut rows = Vec::new();
     for (report, _) in reports.iter().zip(accepted).filter(|(_, accepted)| **accepted) {
-        let Some(listener) = &attempts[&(report.segment_id, report.attempt)] else { continue };
-        let segment_id = &listener.current.segment_id;
+        let segment_id = &listeners[&(report.segment_id, report.attempt)].current.segment_id;
         let mut add = |step: u64, metric, value| -> Result<()> {
             rows.push(Measurement { segment_id, metric, step: signed("step", step)?, value });
             Ok(())
@@ -229,7 +223,7 @@ mod tests {
     use spec::Spent;
 
     use super::*;
-    use crate::testing::{TestStore, evaluated, finished, planned_store, progress};
+    use crate::testing::{TestStore, evaluated, finished, on_cpu, planned_store, progress};
     use crate::{SegmentState, Value};
 
     async fn state(test: &TestStore, id: SegmentId) -> SegmentState {
@@ -273,6 +267,21 @@ mod tests {
         assert_eq!(accepted, [true, true, true, false]);
         assert_eq!(test.value("select max(step) from measurement").await, Value::Integer(80));
         assert_eq!(test.store.record_batch(&reports, 4.0).await.unwrap(), [false; 4]);
+    }
+
+    /// A job executes a chain; its segments' own files are read in any order.
+    #[tokio::test]
+    async fn a_chains_time_adds_up_in_whatever_order_its_ends_are_heard() {
+        let (test, plan) = planned_store().await;
+        let attempts = [0, 2, 3].map(|segment| (plan.id(segment), on_cpu()));
+        test.store.begin_attempts(&attempts, 1.0).await.unwrap();
+        for (segment, seconds) in [(3, 3.0), (2, 7.0), (0, 5.0)] {
+            let spec = &plan.segments[segment];
+            let last = finished(spec.end, spec.steps(), seconds);
+            assert!(test.store.record(spec.id(), 1, &last, 3.0).await.unwrap());
+        }
+        let results = test.store.trial_results("small").await.unwrap();
+        assert_eq!(results[1].device_s, Some(15.0));
     }
 
     #[tokio::test]

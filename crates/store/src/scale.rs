@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use crate::testing::{Plan, empty_store, on_cpu, progress, sweep, two_trials};
+use spec::{SegmentId, SegmentSpec, TrainerEvent};
+
+use crate::testing::{Plan, empty_store, evaluated, finished, on_cpu, progress, sweep, two_trials};
 use crate::{PlannedTrial, Report, Store, TrialResult};
 
 #[tokio::test]
@@ -130,16 +132,38 @@ async fn measurements_are_stored() {
 #[tokio::test]
 async fn attempts_begin_and_end() {
     let test = empty_store().await;
-    let plans: Vec<_> = (0..250).map(two_trials).collect();
+    let plans: Vec<_> = (0..1000).map(two_trials).collect();
     for (n, plan) in plans.iter().enumerate() {
         test.save_trials(&n.to_string(), plan, ..).await;
     }
-    let start = Instant::now();
-    for segment in plans.iter().flat_map(|plan| &plan.segments) {
-        test.finish(segment, 1.0, 1.0).await;
+    let segments = plans.iter().flat_map(|plan| &plan.segments);
+    let segments: Vec<_> = segments.map(|segment| (segment.id(), segment)).collect();
+    for (at_once, segments) in [1, 4, 16].into_iter().zip(segments.chunks(1000)) {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        for segments in segments.chunks(at_once) {
+            begin_and_finish(&test.store, segments).await;
+        }
+        let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        println!(
+            "segments begun, evaluated and finished, {at_once} in 2 transactions: {:.0} a second, {:.0} in a second of CPU",
+            1000.0 / wall,
+            1000.0 / cpu
+        );
     }
-    println!(
-        "segments begun, evaluated and finished, 4 transactions each: {:.0} a second",
-        1000.0 / start.elapsed().as_secs_f64()
-    );
+}
+
+/// All of what some segments' attempts say, in one transaction after that which begins them.
+async fn begin_and_finish(store: &Store, segments: &[(SegmentId, &SegmentSpec)]) {
+    let new: Vec<_> = segments.iter().map(|(id, _)| (*id, on_cpu())).collect();
+    let fences = store.begin_attempts(&new, 1.0).await.unwrap();
+    let reports = segments.iter().zip(fences).flat_map(|((segment_id, segment), attempt)| {
+        let events = [
+            TrainerEvent::Started { step: segment.start },
+            evaluated(segment.end, 1.0),
+            finished(segment.end, segment.steps(), 1.0),
+        ];
+        events.map(|event| Report { segment_id: *segment_id, attempt, event })
+    });
+    let accepted = store.record_batch(&reports.collect::<Vec<_>>(), 2.0).await.unwrap();
+    assert!(accepted.into_iter().all(|accepted| accepted));
 }

@@ -225,7 +225,7 @@ pub(crate) async fn insert_missing(
 }
 
 /// A list as one value to bind, which `json_each` takes apart: a statement for all of it.
-fn json(list: &impl Serialize) -> String {
+pub(crate) fn json(list: &impl Serialize) -> String {
     serde_json::to_string(list).expect("ids and numbers are JSON")
 }
 
@@ -253,23 +253,6 @@ pub(crate) async fn begin(conn: &mut SqliteConnection, segment_id: SegmentId) ->
     })
 }
 
-/// Whether this attempt is the newest of its segment and still running. In a write transaction the
-/// answer holds until its end.
-pub(crate) async fn is_current(
-    conn: &mut SqliteConnection,
-    segment_id: &str,
-    attempt: u32,
-) -> Result<bool> {
-    let found: i64 = sqlx::query_scalar(
-        "select count(*) from segment where segment_id = ?1 and attempt = ?2 and state = 'running'",
-    )
-    .bind(segment_id)
-    .bind(attempt)
-    .fetch_one(conn)
-    .await?;
-    Ok(found == 1)
-}
-
 /// Moves the segment of an attempt that is current on from `running`.
 pub(crate) async fn leave(
     conn: &mut SqliteConnection,
@@ -288,32 +271,53 @@ pub(crate) async fn leave(
     .bind(state.word())
     .bind(reason)
     .bind(diverged_step)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    match state {
+        SegmentState::Finished | SegmentState::Diverged { .. } => {
+            add_up_device_time(conn, segment_id).await
+        }
+        SegmentState::Pending | SegmentState::Running | SegmentState::Failed { .. } => Ok(()),
+    }
 }
 
-/// Keeps what the chain up to this segment has taken, once it is over: its parent's sum and its own,
-/// of the stretches that reported theirs, since the attempt that last began at the segment's start. One
-/// without a report was repeated, and so was what came before.
-pub(crate) async fn add_up_device_time(
-    conn: &mut SqliteConnection,
-    segment_id: &str,
-) -> Result<()> {
-    sqlx::query(
-        "update segment
-         set chain_device_s =
-             (select total(device_s) from attempt
-              where segment_id = ?1 and attempt >=
-                  (select coalesce(max(attempt), 0) from attempt
-                   where segment_id = ?1 and start_step = segment.start_step))
-             + coalesce((select parent.chain_device_s from segment as parent
-                         where parent.segment_id = segment.parent_id), 0)
-         where segment_id = ?1",
-    )
-    .bind(segment_id)
-    .execute(conn)
-    .await?;
+/// Keeps what the chain up to this segment, which is over, has taken: its parent's sum and its own, of
+/// the stretches that reported theirs, since the attempt that last began at the segment's start. One
+/// without a report was repeated, and so was what came before. What followed in the same job may have
+/// been heard first: then its sum has waited for this one.
+async fn add_up_device_time(conn: &mut SqliteConnection, segment_id: &str) -> Result<()> {
+    let mut known = vec![segment_id.to_owned()];
+    while let Some(segment_id) = known.pop() {
+        let is_awaited: bool = sqlx::query_scalar(
+            "update segment
+             set chain_device_s =
+                 (select total(device_s) from attempt
+                  where segment_id = ?1 and attempt >=
+                      (select coalesce(max(attempt), 0) from attempt
+                       where segment_id = ?1 and start_step = segment.start_step))
+                 + iif(parent_id is null, 0, (select parent.chain_device_s from segment as parent
+                                              where parent.segment_id = segment.parent_id))
+             where segment_id = ?1
+             returning chain_device_s is not null and exists (
+                 select 1 from segment as child
+                 where child.parent_id = ?1 and child.chain_device_s is null
+                   and child.state in ('finished', 'diverged'))",
+        )
+        .bind(&segment_id)
+        .fetch_one(&mut *conn)
+        .await?;
+        if is_awaited {
+            let waiting: Vec<String> = sqlx::query_scalar(
+                "select segment_id from segment
+                 where parent_id = ?1 and chain_device_s is null
+                   and state in ('finished', 'diverged')",
+            )
+            .bind(&segment_id)
+            .fetch_all(&mut *conn)
+            .await?;
+            known.extend(waiting);
+        }
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use store::{SegmentState, Store, WriterLock};
 use crate::calibrate::calibrate;
 use crate::checkpoints::stored_trunks;
 use crate::costs::{Basis, Costs, Guess};
-use crate::devices::{Devices, NamedSlot};
+use crate::devices::{Devices, NamedSlot, n_devices};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::outlook::{Outlook, hours};
 use crate::output::{Format, Rows};
@@ -61,7 +61,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let slot = slots.first().context("there is no slot to train on")?;
     let Known { mut plan, costs, finished } = args.known(&sweep, slot).await?;
     plan.weigh(&|segment| costs.seconds(segment));
-    let outlook = Outlook::new(&plan, &costs, slots.len(), &finished);
+    let outlook = Outlook::new(&plan, &costs, n_devices(&slots), &finished);
     let shown = Shown { sweep: &sweep, plan: &plan, costs: &costs, outlook: &outlook };
     match args.format {
         Format::Json => Rows::one(shown.json(args.flops_per_s)).print(Format::Json)?,

@@ -1,8 +1,11 @@
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 use spec::{Spent, TrialSpec};
 use test_support::{few_shot, fine_tune, trial};
 
 use super::*;
+use crate::lanes::Lane;
 use crate::policy::Budget;
 use crate::simulate::simulate;
 
@@ -132,6 +135,72 @@ fn memory_that_runs_out_halves_the_passes_of_the_whole_shape() {
     };
     assert_eq!(segments, &[segment.id]);
     assert!(reason.contains("cannot be smaller"), "{reason}");
+}
+
+/// A GPU of 16 GiB with eight lanes, of which a segment of the plan takes one GiB.
+fn one_gpu(plan: &Plan) -> Lanes {
+    let lane = Lane { device: 0, device_bytes: Some(16 << 30) };
+    let expected = plan.segments.iter().map(|segment| (segment.workload, 1 << 30));
+    Lanes::new(vec![lane; 8], expected.collect())
+}
+
+fn progress(segment: &PlannedSegment, examples_per_s: f64) -> Said {
+    let (step, train_loss, gradient_norm, learning_rate) = (segment.spec.start, 1.0, 1.0, 0.1);
+    let event =
+        TrainerEvent::Progress { step, train_loss, gradient_norm, learning_rate, examples_per_s };
+    said(segment, event)
+}
+
+/// Of eight slots, the one that is next.
+fn launch<'a>(schedule: &mut Schedule<'a>) -> Option<&'a PlannedSegment> {
+    let (slot, segment) = schedule.next_launch(8, 0.0)?;
+    schedule.launch(segment.id, 1, slot, 0.0).unwrap();
+    Some(segment)
+}
+
+#[test]
+fn segments_share_a_gpu_as_long_as_one_more_is_worth_it() {
+    const RATES: [f64; 8] = [1.0, 1.9, 2.6, 2.7, 2.7, 2.7, 2.7, 2.7];
+    let trials: Vec<_> = (0..20).map(|seed| trial(seed, 100, 0)).collect();
+    let plan = Plan::new(&trials, &[]);
+    let mut schedule = schedule(&plan, Policy::default()).sharing(one_gpu(&plan));
+    let mut running = VecDeque::new();
+    let mut together = Vec::new();
+    while schedule.has_work() {
+        while let Some(segment) = launch(&mut schedule) {
+            running.push_back(segment);
+        }
+        for _ in 0..5 {
+            let rate = RATES[running.len() - 1] / running.len() as f64;
+            for segment in &running {
+                schedule.hear(&progress(segment, rate), 0.0).unwrap();
+            }
+        }
+        together.push(running.len());
+        schedule.hear(&finished(running.pop_front().unwrap()), 0.0).unwrap();
+    }
+    assert_eq!(together[..4], [1, 2, 3, 4]);
+    assert!(together[4..18].iter().all(|n| *n == 3), "{together:?}");
+}
+
+#[test]
+fn memory_that_runs_out_in_company_is_answered_with_less_company_first() {
+    let plan = Plan::new(&[trial(0, 100, 0), trial(1, 100, 0)], &[]);
+    let mut schedule = schedule(&plan, Policy::default()).sharing(one_gpu(&plan));
+    let first = launch(&mut schedule).unwrap();
+    assert_eq!(launch(&mut schedule), None);
+    for _ in 0..4 {
+        schedule.hear(&progress(first, 1.0), 0.0).unwrap();
+    }
+    let second = launch(&mut schedule).unwrap();
+    for segment in [second, first] {
+        schedule.hear(&failed(segment, Failure::OutOfMemory, "no memory"), 0.0).unwrap();
+        assert_eq!(schedule.micro_batch(segment.id), None);
+    }
+    let alone = launch(&mut schedule).unwrap();
+    assert_eq!(launch(&mut schedule), None);
+    schedule.hear(&failed(alone, Failure::OutOfMemory, "no memory"), 0.0).unwrap();
+    assert_eq!(schedule.micro_batch(alone.id), Some(4));
 }
 
 #[test]
