@@ -55,7 +55,8 @@ pub struct Costs {
 struct Workload {
     rates: Rates,
     basis: Basis,
-    peak_bytes: Option<u64>,
+    /// Most memory held at once.
+    bytes: f64,
     is_out_of_memory: bool,
 }
 
@@ -132,9 +133,8 @@ impl Costs {
     }
 
     /// The most that a segment holds at once, by workload.
-    pub fn peak_bytes(&self, plan: &Plan) -> HashMap<Id, u64> {
-        let bytes = |segment: &PlannedSegment| (segment.workload, self.of(segment).bytes as u64);
-        plan.segments.iter().map(bytes).collect()
+    pub fn peak_bytes(&self) -> HashMap<Id, u64> {
+        self.workloads.iter().map(|(id, workload)| (*id, workload.bytes as u64)).collect()
     }
 
     /// # Panics
@@ -143,7 +143,7 @@ impl Costs {
         let workload = &self.workloads[&segment.workload];
         Cost {
             seconds: workload.rates.seconds(work(&segment.spec)),
-            bytes: workload.peak_bytes.map_or_else(|| memory_bytes(&segment.spec), |n| n as f64),
+            bytes: workload.bytes,
             basis: workload.basis,
             is_out_of_memory: workload.is_out_of_memory,
         }
@@ -158,8 +158,8 @@ impl Workload {
     fn new(spec: &SegmentSpec, guess: Guess, calibration: Option<&Calibration>) -> Self {
         let guessed = guess.rates(spec);
         let Some(calibration) = calibration else {
-            let (basis, peak_bytes, is_out_of_memory) = (Basis::Guessed, None, false);
-            return Self { rates: guessed, basis, peak_bytes, is_out_of_memory };
+            let (basis, bytes, is_out_of_memory) = (Basis::Guessed, memory_bytes(spec), false);
+            return Self { rates: guessed, basis, bytes, is_out_of_memory };
         };
         let rates = Rates {
             step_s: calibration.step_s.unwrap_or(guessed.step_s),
@@ -167,7 +167,8 @@ impl Workload {
         };
         let is_out_of_memory = calibration.out_of_memory;
         let basis = if is_out_of_memory { Basis::Guessed } else { Basis::Calibrated };
-        Self { rates, basis, peak_bytes: calibration.peak_bytes, is_out_of_memory }
+        let bytes = calibration.peak_bytes.map_or_else(|| memory_bytes(spec), |bytes| bytes as f64);
+        Self { rates, basis, bytes, is_out_of_memory }
     }
 
     /// By what finished attempts took of what they were expected to take.
@@ -180,7 +181,7 @@ impl Workload {
             self.rates.example_s *= factor;
             (self.basis, self.is_out_of_memory) = (Basis::Measured, false);
         }
-        self.peak_bytes = measured.peak_bytes.or(self.peak_bytes);
+        self.bytes = measured.peak_bytes.map_or(self.bytes, |bytes| bytes as f64);
         self
     }
 }

@@ -226,7 +226,7 @@ fn events_are_lines_of_json_that_tell_a_sweep() {
     assert_eq!((&last["n_finished"], &last["share"]), (&N_SEGMENTS.into(), &1.0.into()), "{last}");
 }
 
-fn n_finished(place: &Place, shape: &str) -> Value {
+fn trials_finished(place: &Place, shape: &str) -> Value {
     let sql = format!(
         "select count(*) as n from trial_result where state = 'finished' and shape = '{shape}'"
     );
@@ -240,11 +240,18 @@ fn what_failed_is_tried_again_without_the_file_and_the_rest_is_not() {
     let budget = ["sweep", "sweep.toml", "--budget-flops", "5e9"];
     let output = place.command(&budget).env("FAKE_TRAINER_FAIL", "8x1").output().unwrap();
     assert!(!output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(place.n_finished(), 0);
     std::fs::remove_file(place.path("sweep.toml")).unwrap();
     place.stdout(&["retry", "pretend", "--failed"], 0);
-    assert_eq!((n_finished(&place, "8x1"), n_finished(&place, "16x2")), (2.into(), 0.into()));
+    assert_eq!(
+        (trials_finished(&place, "8x1"), trials_finished(&place, "16x2")),
+        (2.into(), 0.into())
+    );
     place.stdout(&["retry", "pretend"], 0);
-    assert_eq!((n_finished(&place, "8x1"), n_finished(&place, "16x2")), (2.into(), 2.into()));
+    assert_eq!(
+        (trials_finished(&place, "8x1"), trials_finished(&place, "16x2")),
+        (2.into(), 2.into())
+    );
     complains(&place, &["retry", "absent"], 2, &["no sweep `absent`", "it has pretend"]);
 }
 
