@@ -2,6 +2,7 @@
 //! trial is evaluated on besides hangs below its last segment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TransferSpec, TrialId, TrialSpec};
 
@@ -60,8 +61,9 @@ impl Plan {
         };
         let mut planned: Vec<_> = trials.iter().map(planned).collect();
         let mut by_recipe: BTreeMap<Id, Vec<&mut PlannedTrial>> = BTreeMap::new();
+        let mut ids = RecipeIds::default();
         for trial in &mut planned {
-            by_recipe.entry(Id::of(&trial.spec.recipe)).or_default().push(trial);
+            by_recipe.entry(ids.of(&trial.spec.recipe)).or_default().push(trial);
         }
         let mut segments = Vec::new();
         for group in by_recipe.values_mut() {
@@ -106,12 +108,12 @@ impl Plan {
     /// A segment below each trial's last one for each task.
     fn add_evaluations(&mut self, transfers: &[TransferSpec]) {
         let mut known = HashSet::new();
-        let mut workloads = HashMap::new();
+        let (mut ids, mut workloads) = (RecipeIds::default(), HashMap::new());
         for trial in &mut self.trials {
             for (task, transfer) in transfers.iter().enumerate() {
                 let recipe = &trial.spec.recipe;
                 let workload = *workloads
-                    .entry((Id::of(recipe), task))
+                    .entry((ids.of(recipe), task))
                     .or_insert_with(|| recipe.workload_id(Some(transfer)));
                 let segment = evaluation(trial, transfer, workload);
                 trial.evaluations.push(segment.id);
@@ -177,13 +179,23 @@ fn validation_flops(segment: &SegmentSpec) -> f64 {
     evaluated * segment.recipe.model.forward_flops() as f64
 }
 
+/// Ids of recipes, each hashed once where trials share it.
+#[derive(Default)]
+struct RecipeIds(HashMap<*const Recipe, Id>);
+
+impl RecipeIds {
+    fn of(&mut self, recipe: &Arc<Recipe>) -> Id {
+        *self.0.entry(Arc::as_ptr(recipe)).or_insert_with(|| Id::of(&**recipe))
+    }
+}
+
 /// Plans trials of one recipe, which differ only in length: sets their chains.
 fn plan_recipe(
     trials: &mut [&mut PlannedTrial],
     stored: &StoredTrunks,
     segments: &mut Vec<PlannedSegment>,
 ) {
-    let Some(recipe) = trials.first().map(|trial| trial.spec.recipe.clone()) else { return };
+    let Some(recipe) = trials.first().map(|trial| Arc::clone(&trial.spec.recipe)) else { return };
     let pieces = Pieces { recipe: &recipe, workload: recipe.workload_id(None) };
     let depends_on_length = recipe.train.schedule.decay.depends_on_length();
     let forks = trials.iter().map(|trial| fork(&trial.spec)).filter(|&fork| fork > 0);
@@ -218,7 +230,7 @@ const fn fork(trial: &TrialSpec) -> u64 {
 
 /// Makes the segments of one recipe.
 pub(crate) struct Pieces<'a> {
-    recipe: &'a Recipe,
+    recipe: &'a Arc<Recipe>,
     workload: Id,
 }
 
@@ -230,14 +242,14 @@ impl Pieces<'_> {
         start: u64,
         end: u64,
     ) -> PlannedSegment {
-        let recipe = self.recipe.clone();
+        let recipe = Arc::clone(self.recipe);
         let spec = SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None };
         of_spec(spec, self.workload)
     }
 
     /// A trial in one piece, with the cooldown that ends it.
     fn whole(&self, end: u64, cooldown: u64) -> PlannedSegment {
-        let (recipe, kind) = (self.recipe.clone(), SegmentKind::Whole);
+        let (recipe, kind) = (Arc::clone(self.recipe), SegmentKind::Whole);
         let (parent, start, transfer) = (None, 0, None);
         of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown, transfer }, self.workload)
     }
@@ -248,7 +260,7 @@ fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec, workload: Id) -> Pl
     let start = trial.spec.steps;
     let spec = SegmentSpec {
         parent: trial.chain.last().copied(),
-        recipe: trial.spec.recipe.clone(),
+        recipe: Arc::clone(&trial.spec.recipe),
         kind: SegmentKind::Transfer,
         start,
         end: start + transfer.steps(),
@@ -285,7 +297,7 @@ mod tests {
     fn a_schedule_that_knows_its_length_shares_nothing() {
         let mut trials = vec![trial(0, 100, 0), trial(0, 200, 0)];
         for trial in &mut trials {
-            trial.recipe.train.schedule.decay = spec::Decay::Cosine;
+            trial.recipe_mut().train.schedule.decay = spec::Decay::Cosine;
         }
         let plan = Plan::new(&trials, &[]);
         assert!(plan.segments.iter().all(|segment| segment.spec.kind == SegmentKind::Whole));
@@ -361,7 +373,7 @@ mod tests {
     fn a_whole_trial_keeps_its_cooldown() {
         let mut trials = vec![trial(0, 100, 20), trial(0, 100, 0)];
         for trial in &mut trials {
-            trial.recipe.train.schedule.decay = spec::Decay::Linear;
+            trial.recipe_mut().train.schedule.decay = spec::Decay::Linear;
         }
         let plan = Plan::new(&trials, &[]);
         assert_eq!(plan.segments.iter().map(|s| s.spec.cooldown).collect::<Vec<_>>(), [20, 0]);
