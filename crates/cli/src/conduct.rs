@@ -173,7 +173,7 @@ async fn weighed_plan(
     let slot = slots.first().context("there is no slot to train on")?;
     let costs = Costs::read(store, slot, &plan, guess).await?;
     plan.weigh(&|segment| costs.seconds(segment));
-    let lanes = lanes(slots, costs.peak_bytes(&plan));
+    let lanes = lanes(slots, costs.peak_bytes());
     Ok((plan, lanes))
 }
 

@@ -55,7 +55,8 @@ pub struct Costs {
 struct Workload {
     rates: Rates,
     basis: Basis,
-    peak_bytes: Option<u64>,
+    /// Most memory held at once.
+    bytes: f64,
     is_out_of_memory: bool,
 }
 
@@ -132,9 +133,8 @@ impl Costs {
     }
 
     /// The most that a segment holds at once, by workload.
-    pub fn peak_bytes(&self, plan: &Plan) -> HashMap<Id, u64> {
-        let bytes = |segment: &PlannedSegment| (segment.workload, self.of(segment).bytes as u64);
-        plan.segments.iter().map(bytes).collect()
+    pub fn peak_bytes(&self) -> HashMap<Id, u64> {
+        self.workloads.iter().map(|(id, workload)| (*id, workload.bytes as u64)).collect()
     }
 
     /// # Panics
@@ -143,7 +143,7 @@ impl Costs {
         let workload = &self.workloads[&segment.workload];
         Cost {
             seconds: workload.rates.seconds(work(&segment.spec)),
-            bytes: workload.peak_bytes.map_or_else(|| memory_bytes(&segment.spec), |n| n as f64),
+            bytes: workload.bytes,
             basis: workload.basis,
             is_out_of_memory: workload.is_out_of_memory,
         }
@@ -158,8 +158,8 @@ impl Workload {
     fn new(spec: &SegmentSpec, guess: Guess, calibration: Option<&Calibration>) -> Self {
         let guessed = guess.rates(spec);
         let Some(calibration) = calibration else {
-            let (basis, peak_bytes, is_out_of_memory) = (Basis::Guessed, None, false);
-            return Self { rates: guessed, basis, peak_bytes, is_out_of_memory };
+            let (basis, bytes, is_out_of_memory) = (Basis::Guessed, memory_bytes(spec), false);
+            return Self { rates: guessed, basis, bytes, is_out_of_memory };
         };
         let rates = Rates {
             step_s: calibration.step_s.unwrap_or(guessed.step_s),
@@ -167,7 +167,8 @@ impl Workload {
         };
         let is_out_of_memory = calibration.out_of_memory;
         let basis = if is_out_of_memory { Basis::Guessed } else { Basis::Calibrated };
-        Self { rates, basis, peak_bytes: calibration.peak_bytes, is_out_of_memory }
+        let bytes = calibration.peak_bytes.map_or_else(|| memory_bytes(spec), |bytes| bytes as f64);
+        Self { rates, basis, bytes, is_out_of_memory }
     }
 
     /// By what finished attempts took of what they were expected to take.
@@ -180,7 +181,7 @@ impl Workload {
             self.rates.example_s *= factor;
             (self.basis, self.is_out_of_memory) = (Basis::Measured, false);
         }
-        self.peak_bytes = measured.peak_bytes.or(self.peak_bytes);
+        self.bytes = measured.peak_bytes.map_or(self.bytes, |bytes| bytes as f64);
         self
     }
 }
@@ -233,5 +234,89 @@ fn work_of_transfer(transfer: &TransferSpec, n: f64, steps: f64) -> Work {
             Work { steps: 0.0, examples: n * (probe.unique_examples as f64 + evaluated) }
         }
         TransferMethod::FineTune(_) => Work { steps, examples: n * evaluated },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_support::{few_shot, fine_tune, trial};
+
+    use super::*;
+
+    const GUESS: Guess = Guess { step_overhead_s: 1.0, flops_per_s: f64::INFINITY };
+
+    /// A trunk of 80 steps with a cooldown of 20, of 64 examples evaluated each, and two evaluations.
+    fn plan() -> Plan {
+        Plan::new(&[trial(0, 100, 20)], &[few_shot(&[5]), fine_tune(50)])
+    }
+
+    fn calibration(workload: Id) -> Calibration {
+        Calibration {
+            workload,
+            device_name: String::new(),
+            threads: 1,
+            step_s: Some(0.1),
+            example_s: Some(0.01),
+            peak_bytes: Some(1000),
+            out_of_memory: false,
+        }
+    }
+
+    /// The trunk's cost, from what is known of its workload.
+    fn cost(calibrated: Option<Calibration>, measured: Option<MeasuredCost>) -> Cost {
+        let plan = plan();
+        let trunk = &plan.segments[0];
+        let calibrations = calibrated.map(|found| (trunk.workload, found)).into_iter().collect();
+        let measured = measured.map(|found| (trunk.workload, found)).into_iter().collect();
+        Costs::new(&plan, GUESS, &calibrations, &measured).of(trunk)
+    }
+
+    #[test]
+    fn what_is_measured_goes_before_what_is_calibrated_and_that_before_a_guess() {
+        let workload = plan().segments[0].workload;
+        let guessed = cost(None, None);
+        assert_eq!((guessed.seconds, guessed.basis), (80.0, Basis::Guessed));
+        let calibrated = cost(Some(calibration(workload)), None);
+        // 80 steps, and 64 evaluated examples.
+        assert!((calibrated.seconds - 8.64).abs() < 1e-9, "{calibrated:?}");
+        assert_eq!((calibrated.bytes, calibrated.basis), (1000.0, Basis::Calibrated));
+        // Five such trunks took twice as long as calibrated.
+        let measured =
+            MeasuredCost { attempts: 5, steps: 400, device_s: 86.4, peak_bytes: Some(2000) };
+        let measured = cost(Some(calibration(workload)), Some(measured));
+        assert!((measured.seconds - 17.28).abs() < 1e-9, "{measured:?}");
+        assert_eq!((measured.bytes, measured.basis), (2000.0, Basis::Measured));
+    }
+
+    #[test]
+    fn a_workload_that_did_not_fit_is_guessed_and_says_so_until_it_was_measured() {
+        let workload = plan().segments[0].workload;
+        let too_large = Calibration {
+            step_s: None,
+            example_s: None,
+            peak_bytes: None,
+            out_of_memory: true,
+            ..calibration(workload)
+        };
+        let cost_then = cost(Some(too_large.clone()), None);
+        assert_eq!((cost_then.seconds, cost_then.basis), (80.0, Basis::Guessed));
+        assert!(cost_then.is_out_of_memory);
+        let measured = MeasuredCost { attempts: 1, steps: 80, device_s: 40.0, peak_bytes: None };
+        let cost_later = cost(Some(too_large), Some(measured));
+        assert_eq!((cost_later.seconds, cost_later.is_out_of_memory), (40.0, false));
+    }
+
+    #[test]
+    fn evaluations_on_other_tasks_are_the_passes_and_steps_that_they_take() {
+        let plan = plan();
+        let known =
+            plan.segments.iter().map(|segment| (segment.workload, calibration(segment.workload)));
+        let costs = Costs::new(&plan, GUESS, &known.collect(), &HashMap::new());
+        let seconds: Vec<_> = plan.evaluations().map(|segment| costs.seconds(segment)).collect();
+        // A pool of 128 and 64 examples; 50 steps and 64 examples.
+        assert!(
+            (seconds[0] - 1.92).abs() < 1e-9 && (seconds[1] - 5.64).abs() < 1e-9,
+            "{seconds:?}"
+        );
     }
 }

@@ -52,6 +52,11 @@ pub fn n_devices(slots: &[NamedSlot]) -> usize {
 
 const EXPECTED: &str = "expected auto, cpu:N or cuda:0,1";
 
+/// `1 slot`, `2 slots`.
+pub fn slots_in_words(n: usize) -> String {
+    if n == 1 { "1 slot".to_owned() } else { format!("{n} slots") }
+}
+
 /// Far above any machine's cores.
 const MAX_CPU_SLOTS: u32 = 1024;
 

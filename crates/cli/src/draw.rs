@@ -173,7 +173,7 @@ impl Drawing<'_> {
             let fork = spec.steps - spec.cooldown;
             let (trunk, cooldown): (Vec<_>, Vec<_>) =
                 curve.points.iter().partition(|(step, _)| *step <= fork);
-            let recipe = spec::Id::of(&spec.recipe);
+            let recipe = spec::Id::of(&*spec.recipe);
             let longest = trunks.entry(recipe).or_insert_with(|| (size.clone(), Vec::new()));
             if trunk.len() > longest.1.len() {
                 longest.1 = trunk;

@@ -318,7 +318,7 @@ impl Display {
 /// What follows from a failure.
 const fn then(failure: Failure) -> &'static str {
     match failure {
-        Failure::OutOfMemory => "; tried again with a smaller micro-batch, if there is one",
+        Failure::OutOfMemory => "; tried again with more room, or with smaller passes",
         Failure::DiskFull => "; the sweep stops until there is room",
         Failure::ParentCheckpoint => "; what it starts from is trained again",
         Failure::Replaced | Failure::Other => "",

@@ -146,9 +146,9 @@ impl Disturbed {
 }
 
 fn kill(pid: u32) {
-    let status = std::process::Command::new("kill").args(["-9", &pid.to_string()]);
+    let mut command = std::process::Command::new("kill");
     // One that has just ended is no loss.
-    let _ = { status }.stderr(Stdio::null()).status().unwrap();
+    let _ = command.args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
 /// Kills coordinators (one in three) and trainers until so many have died. Begins anew in a fresh folder

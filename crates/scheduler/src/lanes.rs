@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use spec::Id;
 
-/// A slot on a device that several slots share.
+/// A slot on a device that others may be on as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane {
     pub device: usize,
@@ -156,13 +156,11 @@ impl Lanes {
     }
 
     fn are_worth_it(&self, workloads: &[Id]) -> bool {
-        let packings = workloads.iter().map(|workload| packing(&self.packings, *workload));
         if workloads.iter().all(|workload| *workload == workloads[0]) {
-            return packings
-                .map(|packing| packing.most() as usize)
-                .all(|most| workloads.len() <= most);
+            return workloads.len() <= packing(&self.packings, workloads[0]).most() as usize;
         }
-        let filled: f64 = packings.map(|packing| 1.0 / f64::from(packing.width)).sum();
+        let share = |workload: &Id| 1.0 / f64::from(packing(&self.packings, *workload).width);
+        let filled: f64 = workloads.iter().map(share).sum();
         // Three thirds are one, to rounding.
         filled < 1.0 + 1e-6
     }

@@ -2,6 +2,7 @@
 //! trial is evaluated on besides hangs below its last segment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use spec::{Id, Recipe, SegmentId, SegmentKind, SegmentSpec, TransferSpec, TrialId, TrialSpec};
 
@@ -52,21 +53,23 @@ impl Plan {
         transfers: &[TransferSpec],
         stored: &StoredTrunks,
     ) -> Self {
-        let mut by_recipe: BTreeMap<Id, Vec<&TrialSpec>> = BTreeMap::new();
-        for trial in trials {
-            by_recipe.entry(Id::of(&trial.recipe)).or_default().push(trial);
-        }
-        let mut chains = HashMap::new();
-        let mut segments = Vec::new();
-        for group in by_recipe.values() {
-            plan_recipe(group, stored, &mut segments, &mut chains);
-        }
-        let planned = |trial: &TrialSpec| {
-            let id = trial.id();
-            let (chain, evaluations) = (chains[&id].clone(), Vec::new());
-            PlannedTrial { id, spec: trial.clone(), chain, evaluations }
+        let planned = |trial: &TrialSpec| PlannedTrial {
+            id: trial.id(),
+            spec: trial.clone(),
+            chain: Vec::new(),
+            evaluations: Vec::new(),
         };
-        let mut plan = Self { trials: trials.iter().map(planned).collect(), segments };
+        let mut planned: Vec<_> = trials.iter().map(planned).collect();
+        let mut by_recipe: BTreeMap<Id, Vec<&mut PlannedTrial>> = BTreeMap::new();
+        let mut ids = RecipeIds::default();
+        for trial in &mut planned {
+            by_recipe.entry(ids.of(&trial.spec.recipe)).or_default().push(trial);
+        }
+        let mut segments = Vec::new();
+        for group in by_recipe.values_mut() {
+            plan_recipe(group, stored, &mut segments);
+        }
+        let mut plan = Self { trials: planned, segments };
         plan.add_evaluations(transfers);
         plan.count_trials();
         plan.weigh(&|segment| guessed_s(&segment.spec));
@@ -105,12 +108,12 @@ impl Plan {
     /// A segment below each trial's last one for each task.
     fn add_evaluations(&mut self, transfers: &[TransferSpec]) {
         let mut known = HashSet::new();
-        let mut workloads = HashMap::new();
+        let (mut ids, mut workloads) = (RecipeIds::default(), HashMap::new());
         for trial in &mut self.trials {
             for (task, transfer) in transfers.iter().enumerate() {
                 let recipe = &trial.spec.recipe;
                 let workload = *workloads
-                    .entry((Id::of(recipe), task))
+                    .entry((ids.of(recipe), task))
                     .or_insert_with(|| recipe.workload_id(Some(transfer)));
                 let segment = evaluation(trial, transfer, workload);
                 trial.evaluations.push(segment.id);
@@ -176,29 +179,40 @@ fn validation_flops(segment: &SegmentSpec) -> f64 {
     evaluated * segment.recipe.model.forward_flops() as f64
 }
 
-/// Plans trials of one recipe, which differ only in length.
+/// Ids of recipes, each hashed once where trials share it.
+#[derive(Default)]
+struct RecipeIds(HashMap<*const Recipe, Id>);
+
+impl RecipeIds {
+    fn of(&mut self, recipe: &Arc<Recipe>) -> Id {
+        *self.0.entry(Arc::as_ptr(recipe)).or_insert_with(|| Id::of(&**recipe))
+    }
+}
+
+/// Plans trials of one recipe, which differ only in length: sets their chains.
 fn plan_recipe(
-    trials: &[&TrialSpec],
+    trials: &mut [&mut PlannedTrial],
     stored: &StoredTrunks,
     segments: &mut Vec<PlannedSegment>,
-    chains: &mut HashMap<TrialId, Vec<SegmentId>>,
 ) {
-    let Some(recipe) = trials.first().map(|trial| &trial.recipe) else { return };
-    let pieces = Pieces { recipe, workload: recipe.workload_id(None) };
+    let Some(recipe) = trials.first().map(|trial| Arc::clone(&trial.spec.recipe)) else { return };
+    let pieces = Pieces { recipe: &recipe, workload: recipe.workload_id(None) };
     let depends_on_length = recipe.train.schedule.decay.depends_on_length();
+    let forks = trials.iter().map(|trial| fork(&trial.spec)).filter(|&fork| fork > 0);
     let trunk = match depends_on_length {
         true => Trunk::default(),
-        false => Trunk::plan(trials, &pieces, stored, segments),
+        false => Trunk::plan(forks.collect(), &pieces, stored, segments),
     };
     let mut leaves = HashSet::new();
-    for trial in trials {
-        let fork = trial.steps - trial.cooldown;
-        let mut chain = if depends_on_length { Vec::new() } else { trunk.chain(fork) };
+    for PlannedTrial { spec, chain, .. } in trials {
+        if !depends_on_length {
+            *chain = trunk.chain(fork(spec));
+        }
         let parent = chain.last().copied();
-        let leaf = match (depends_on_length, trial.cooldown) {
-            (true, cooldown) => Some(pieces.whole(trial.steps, cooldown)),
+        let leaf = match (depends_on_length, spec.cooldown) {
+            (true, cooldown) => Some(pieces.whole(spec.steps, cooldown)),
             (false, 0) => None,
-            (false, _) => Some(pieces.piece(SegmentKind::Cooldown, parent, fork, trial.steps)),
+            (false, _) => Some(pieces.piece(SegmentKind::Cooldown, parent, fork(spec), spec.steps)),
         };
         if let Some(leaf) = leaf {
             chain.push(leaf.id);
@@ -206,13 +220,17 @@ fn plan_recipe(
                 segments.push(leaf);
             }
         }
-        chains.insert(trial.id(), chain);
     }
+}
+
+/// Where a trial leaves its trunk.
+const fn fork(trial: &TrialSpec) -> u64 {
+    trial.steps - trial.cooldown
 }
 
 /// Makes the segments of one recipe.
 pub(crate) struct Pieces<'a> {
-    recipe: &'a Recipe,
+    recipe: &'a Arc<Recipe>,
     workload: Id,
 }
 
@@ -224,14 +242,14 @@ impl Pieces<'_> {
         start: u64,
         end: u64,
     ) -> PlannedSegment {
-        let recipe = self.recipe.clone();
+        let recipe = Arc::clone(self.recipe);
         let spec = SegmentSpec { parent, recipe, kind, start, end, cooldown: 0, transfer: None };
         of_spec(spec, self.workload)
     }
 
     /// A trial in one piece, with the cooldown that ends it.
     fn whole(&self, end: u64, cooldown: u64) -> PlannedSegment {
-        let (recipe, kind) = (self.recipe.clone(), SegmentKind::Whole);
+        let (recipe, kind) = (Arc::clone(self.recipe), SegmentKind::Whole);
         let (parent, start, transfer) = (None, 0, None);
         of_spec(SegmentSpec { parent, recipe, kind, start, end, cooldown, transfer }, self.workload)
     }
@@ -242,7 +260,7 @@ fn evaluation(trial: &PlannedTrial, transfer: &TransferSpec, workload: Id) -> Pl
     let start = trial.spec.steps;
     let spec = SegmentSpec {
         parent: trial.chain.last().copied(),
-        recipe: trial.spec.recipe.clone(),
+        recipe: Arc::clone(&trial.spec.recipe),
         kind: SegmentKind::Transfer,
         start,
         end: start + transfer.steps(),
@@ -279,7 +297,7 @@ mod tests {
     fn a_schedule_that_knows_its_length_shares_nothing() {
         let mut trials = vec![trial(0, 100, 0), trial(0, 200, 0)];
         for trial in &mut trials {
-            trial.recipe.train.schedule.decay = spec::Decay::Cosine;
+            trial.recipe_mut().train.schedule.decay = spec::Decay::Cosine;
         }
         let plan = Plan::new(&trials, &[]);
         assert!(plan.segments.iter().all(|segment| segment.spec.kind == SegmentKind::Whole));
@@ -355,7 +373,7 @@ mod tests {
     fn a_whole_trial_keeps_its_cooldown() {
         let mut trials = vec![trial(0, 100, 20), trial(0, 100, 0)];
         for trial in &mut trials {
-            trial.recipe.train.schedule.decay = spec::Decay::Linear;
+            trial.recipe_mut().train.schedule.decay = spec::Decay::Linear;
         }
         let plan = Plan::new(&trials, &[]);
         assert_eq!(plan.segments.iter().map(|s| s.spec.cooldown).collect::<Vec<_>>(), [20, 0]);

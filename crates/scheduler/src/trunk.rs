@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use spec::{SegmentId, SegmentKind, TrialSpec};
+use spec::{SegmentId, SegmentKind};
 
 use crate::plan::{Pieces, PlannedSegment};
 
@@ -40,19 +40,17 @@ impl FromIterator<(SegmentId, u64, u64)> for StoredTrunks {
 }
 
 impl Trunk {
-    /// The pieces that `trials` need, appended to `segments` parents first.
+    /// The pieces up to these steps, appended to `segments` parents first.
     pub(crate) fn plan(
-        trials: &[&TrialSpec],
+        forks: BTreeSet<u64>,
         pieces: &Pieces<'_>,
         stored: &StoredTrunks,
         segments: &mut Vec<PlannedSegment>,
     ) -> Self {
-        let forks: BTreeSet<u64> =
-            trials.iter().map(|trial| trial.steps - trial.cooldown).collect();
         let mut found = stored.of_recipe(pieces);
         let mut trunk =
             Self { pieces: found.iter().map(|(end, piece)| (*end, piece.placed())).collect() };
-        for fork in forks.into_iter().filter(|&fork| fork > 0) {
+        for fork in forks {
             if !trunk.pieces.contains_key(&fork) {
                 let (start, parent) = trunk.before(fork);
                 let piece = pieces.piece(SegmentKind::Trunk, parent, start, fork);

@@ -13,6 +13,7 @@ mod optimiser;
 mod schedule;
 mod segment;
 mod shape;
+mod shared;
 mod slurm;
 mod sweep;
 mod train;

@@ -1,5 +1,7 @@
 //! A segment: the stretch of training between two checkpoints, the unit that a trainer executes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Id, SegmentId};
@@ -26,7 +28,8 @@ pub enum SegmentKind {
 pub struct SegmentSpec {
     /// The segment whose checkpoint this one starts from. None: from initialisation.
     pub parent: Option<SegmentId>,
-    pub recipe: Recipe,
+    #[serde(with = "crate::shared")]
+    pub recipe: Arc<Recipe>,
     pub kind: SegmentKind,
     /// First step, counted from the beginning of the trial.
     pub start: u64,
@@ -46,6 +49,11 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 impl SegmentSpec {
+    /// The recipe, to be changed for this segment alone.
+    pub fn recipe_mut(&mut self) -> &mut Recipe {
+        Arc::make_mut(&mut self.recipe)
+    }
+
     pub fn id(&self) -> SegmentId {
         SegmentId(Id::of(self))
     }

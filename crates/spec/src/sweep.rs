@@ -331,7 +331,7 @@ examples = 512
             parse(&text.replace("batch = 32", "batch = 32\nobjective = \"masked-patch\""))
         };
         for trial in masked("").unwrap().trials {
-            let ModelSpec::Vit(vit) = trial.recipe.model else { panic!("a vit was asked for") };
+            let ModelSpec::Vit(vit) = &trial.recipe.model else { panic!("a vit was asked for") };
             assert_eq!((vit.pool, vit.classes, vit.mask_token), (crate::Pool::None, 512, true));
         }
         for (settings, key) in [

@@ -1,5 +1,7 @@
 //! A trial: one point of a sweep.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSpec;
@@ -29,7 +31,9 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialSpec {
-    pub recipe: Recipe,
+    /// Shared: a large sweep has as many trials and segments of one recipe as it has lengths.
+    #[serde(with = "crate::shared")]
+    pub recipe: Arc<Recipe>,
     /// Optimiser steps in all, cooldown included.
     pub steps: u64,
     /// Of these, the steps of the linear cooldown at the end; 0 is none.
@@ -60,6 +64,11 @@ impl Recipe {
 }
 
 impl TrialSpec {
+    /// The recipe, to be changed for this trial alone.
+    pub fn recipe_mut(&mut self) -> &mut Recipe {
+        Arc::make_mut(&mut self.recipe)
+    }
+
     pub fn id(&self) -> TrialId {
         TrialId(Id::of(self))
     }

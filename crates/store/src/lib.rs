@@ -30,6 +30,8 @@ mod trial;
 mod used;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use cluster::Cluster;
 
@@ -48,7 +49,7 @@ pub fn recipe(seed: u64) -> Recipe {
 
 /// A trial of [`recipe`].
 pub fn trial(seed: u64, steps: u64, cooldown: u64) -> TrialSpec {
-    TrialSpec { recipe: recipe(seed), steps, cooldown }
+    TrialSpec { recipe: Arc::new(recipe(seed)), steps, cooldown }
 }
 
 /// Evaluation of a trial of [`recipe`] by few shots, on classes behind those that it is trained on.

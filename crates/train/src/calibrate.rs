@@ -178,7 +178,7 @@ mod tests {
     fn segment() -> SegmentSpec {
         SegmentSpec {
             parent: None,
-            recipe: test_support::recipe(0),
+            recipe: test_support::recipe(0).into(),
             kind: spec::SegmentKind::Trunk,
             start: 0,
             end: 10,
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn memory_that_runs_out_is_an_answer() {
         let mut large = segment();
-        large.recipe.train.batch = 1 << 31;
+        large.recipe_mut().train.batch = 1 << 31;
         let found = calibrated(&large);
         assert!(found.out_of_memory && found.step_s.is_none(), "{found:?}");
     }

@@ -1,6 +1,7 @@
 //! The loop: one order from its first step to its last event.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data::{DataError, Split};
@@ -73,7 +74,7 @@ pub(crate) fn train_segment(
     Fence::of(order).hold()?;
     let recipe = &order.segment.recipe;
     let Some(transfer) = &order.segment.transfer else {
-        let training = &training(order, recipe.clone());
+        let training = &training(order, Recipe::clone(recipe));
         let learner = Learner::new(&training.segment.recipe, device)?;
         let loaded = start_state(training, &learner, log)?;
         return train(training, (learner, loaded), peak, kept, stop, record, log);
@@ -96,7 +97,8 @@ fn training(order: &Order, mut recipe: Recipe) -> Order {
         let train = &mut recipe.train;
         train.micro_batch = Some(limit.clamp(1, train.micro_batch.unwrap_or(train.batch).max(1)));
     }
-    Order { segment: SegmentSpec { recipe, ..order.segment.clone() }, ..order.clone() }
+    let segment = SegmentSpec { recipe: Arc::new(recipe), ..order.segment.clone() };
+    Order { segment, ..order.clone() }
 }
 
 /// A learner for `tuning`, as an earlier attempt left it, or else with the parameters of the trial.

@@ -144,7 +144,7 @@ fn term_ends_the_attempt_and_begins_no_other() {
 fn an_order_behind_one_that_failed_is_never_begun() {
     let folder = tempfile::tempdir().unwrap();
     let mut broken = order(folder.path(), "broken", 5);
-    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
+    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe_mut().model else { panic!("a vit") };
     vit.classes = 2;
     let behind = child(folder.path(), "behind", &broken, 5);
     let last = child(folder.path(), "last", &behind, 5);

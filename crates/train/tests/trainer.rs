@@ -128,7 +128,7 @@ fn a_panic_inside_a_segment_fails_that_segment_alone() {
     let mut trainer = Trainer::start();
     let mut broken = order(folder.path(), "broken", 10);
     // More classes in the data than in the model: a label that libtorch refuses.
-    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
+    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe_mut().model else { panic!("a vit") };
     vit.classes = 2;
     trainer.order(&broken);
     let TrainerEvent::Failed { reason, .. } = trainer.last_event() else { panic!("not failed") };
@@ -142,7 +142,7 @@ fn what_is_said_in_an_attempt_is_in_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::start();
     let mut broken = order(folder.path(), "broken", 10);
-    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe.model else { panic!("a vit") };
+    let spec::ModelSpec::Vit(vit) = &mut broken.segment.recipe_mut().model else { panic!("a vit") };
     vit.classes = 2;
     let whole = order(folder.path(), "whole", 10);
     for order in [&broken, &whole] {
@@ -182,7 +182,7 @@ fn every_attempt_tells_the_memory_that_it_held_itself() {
     let mut trainer = Trainer::start();
     let mut peak = |name: &str, batch: u32| {
         let mut order = order(folder.path(), name, 2);
-        order.segment.recipe.train.batch = batch;
+        order.segment.recipe_mut().train.batch = batch;
         trainer.order(&order);
         match trainer.last_event() {
             TrainerEvent::Finished { spent: Spent { peak_bytes, .. }, .. } => peak_bytes,

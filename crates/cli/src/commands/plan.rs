@@ -14,7 +14,7 @@ use store::{SegmentState, Store, WriterLock};
 use crate::calibrate::calibrate;
 use crate::checkpoints::stored_trunks;
 use crate::costs::{Basis, Costs, Guess};
-use crate::devices::{Devices, NamedSlot, n_devices};
+use crate::devices::{Devices, NamedSlot, n_devices, slots_in_words};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::outlook::{Outlook, hours};
 use crate::output::{Format, Rows};
@@ -333,7 +333,7 @@ fn write_time(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::R
         Basis::Measured => "by what was measured",
     };
     let makespan = report::duration(3600.0 * outlook.makespan_hours);
-    writeln!(out, "About {makespan} on {n_slots} slots, {basis}.")?;
+    writeln!(out, "About {makespan} on {}, {basis}.", slots_in_words(n_slots))?;
     Ok(())
 }
 

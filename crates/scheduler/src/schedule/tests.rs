@@ -47,7 +47,7 @@ fn two_shapes() -> Vec<TrialSpec> {
         for steps in [100, 200] {
             let small = trial(seed, steps, steps / 5);
             let mut large = small.clone();
-            large.recipe.train.batch = 64;
+            large.recipe_mut().train.batch = 64;
             trials.extend([small, large]);
         }
     }
@@ -394,7 +394,7 @@ fn any_trials() -> impl Strategy<Value = Vec<TrialSpec>> {
     let any_trial =
         (0_u64..3, 1_u64..6, 0_u64..3, 0_u32..2).prop_map(|(seed, trunk, cooldown, shape)| {
             let mut trial = trial(seed, 40 * trunk + 10 * cooldown, 10 * cooldown);
-            trial.recipe.train.batch <<= shape;
+            trial.recipe_mut().train.batch <<= shape;
             trial
         });
     proptest::collection::vec(any_trial, 1..10)
@@ -558,8 +558,8 @@ proptest! {
                 for length in 0..n_lengths {
                     let steps = 100_u64 << length;
                     let mut trial = trial(seed, steps, cooldown * steps / 10);
-                    trial.recipe.train.batch <<= shape;
-                    trial.recipe.unique_examples += variant as u64;
+                    trial.recipe_mut().train.batch <<= shape;
+                    trial.recipe_mut().unique_examples += variant as u64;
                     trials.push(trial);
                 }
             }

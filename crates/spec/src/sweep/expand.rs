@@ -1,6 +1,7 @@
 //! From the tables of a sweep file to its trials.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Problem;
 use super::file::{
@@ -217,7 +218,7 @@ fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Probl
                 train(&file.train, learning_rate).map_err(|problem| problem.within("train"))?;
             for &unique_examples in block.unique_examples {
                 for &seed in block.seeds {
-                    let recipe = Recipe {
+                    let recipe = Arc::new(Recipe {
                         format: FORMAT,
                         data: data(&file.data).map_err(|problem| problem.within("data"))?,
                         unique_examples,
@@ -225,11 +226,11 @@ fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Probl
                         train: train.clone(),
                         eval: eval(&file.eval).map_err(|problem| problem.within("eval"))?,
                         seed,
-                    };
+                    });
                     for (position, &length) in block.lengths.iter().enumerate() {
                         let key = format!("{}[{position}]", block.lengths_key);
                         trials.push(trial(
-                            recipe.clone(),
+                            Arc::clone(&recipe),
                             length,
                             file.train.schedule.cooldown,
                             key,
@@ -243,7 +244,7 @@ fn block_trials(file: &SweepFile, block: &Block) -> Result<Vec<TrialSpec>, Probl
 }
 
 fn trial(
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     length: Length,
     cooldown: Cooldown,
     key: String,

@@ -53,7 +53,7 @@ fn order(
         attempt: 1,
         segment: SegmentSpec {
             parent: parent.map(|name| SegmentId(Id::of(&name))),
-            recipe,
+            recipe: recipe.into(),
             kind,
             start: steps.0,
             end: steps.1,

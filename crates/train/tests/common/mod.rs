@@ -13,7 +13,7 @@ pub fn order(folder: &Path, name: &str, steps: u64) -> Order {
     let recipe = test_support::recipe(1);
     let segment = SegmentSpec {
         parent: None,
-        recipe,
+        recipe: recipe.into(),
         kind: SegmentKind::Trunk,
         start: 0,
         end: steps,
