@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -304,13 +305,18 @@ fn word(program: &str, argument: &str) -> String {
 }
 
 /// The first of so many neighbouring ports that nobody listens at. Below those that the system gives
-/// to outgoing connections, and begun elsewhere by every process.
+/// to outgoing connections; every process begins elsewhere, and every cluster where the last one ended.
 fn free_ports(n: usize) -> u16 {
-    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
     let span = u16::try_from(n).expect("a few ports");
-    let seed = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
-    (0..10_000)
-        .map(|step: u16| 10_000 + (seed + step * span) % 20_000)
-        .find(|first| (*first..*first + span).all(|port| bind(port).is_some()))
-        .expect("some ports are free")
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in 0..1000 {
+        let taken = TAKEN.fetch_add(span.into(), Ordering::Relaxed);
+        let offset = (std::process::id().wrapping_mul(100).wrapping_add(taken)) % 20_000;
+        let first = 10_000 + u16::try_from(offset).expect("below 20,000");
+        if (first..first + span).all(is_free) {
+            return first;
+        }
+    }
+    panic!("no free ports from 10,000 to 30,000");
 }

@@ -24,7 +24,7 @@ mod submit;
 mod tail;
 mod verdict;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use spec::{Order, SegmentId, SlurmSpec};
@@ -84,8 +84,8 @@ pub struct SlurmEngine {
     next_question: Instant,
     /// What sbatch said of a job that it will never take.
     refused: Option<String>,
-    /// What was told last, so that it is not told again and again.
-    told: Option<String>,
+    /// What was told since the queue last answered, so that it is not told again and again.
+    told: BTreeSet<String>,
     has_let_go: bool,
 }
 
@@ -104,7 +104,7 @@ impl SlurmEngine {
             is_asking: false,
             next_question: now,
             refused: None,
-            told: None,
+            told: BTreeSet::new(),
             has_let_go: false,
             setting,
         }
@@ -188,9 +188,9 @@ impl SlurmEngine {
     }
 
     fn tell_once(&mut self, text: String) {
-        if self.told.as_ref() != Some(&text) {
+        if !self.told.contains(&text) {
             (self.setting.tell)(&text);
-            self.told = Some(text);
+            self.told.insert(text);
         }
     }
 
@@ -334,6 +334,7 @@ impl SlurmEngine {
                 self.tell_once(format!("squeue does not answer, jobs are left alone: {message}"));
             }
             Ok(queue) => {
+                self.told.clear();
                 let now = Instant::now();
                 for job in self.slots.iter_mut().flatten() {
                     job.hear(self.questions, queue.get(&job.name), now);
