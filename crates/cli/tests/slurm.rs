@@ -129,9 +129,11 @@ impl Queue {
         local
     }
 
-    fn running_jobs(&self) -> Vec<String> {
-        let jobs = self.cluster.output("squeue", &["-h", "-r", "-t", "running", "-o", "%i"]);
-        jobs.lines().map(str::to_owned).collect()
+    /// Their ids, and the numbers that they have of their own: a task's id names its array's.
+    fn running_jobs(&self) -> Vec<(String, String)> {
+        let jobs = self.cluster.output("squeue", &["-h", "-r", "-t", "running", "-o", "%i %A"]);
+        let words = |line: &str| line.split_once(' ').map(|(id, n)| (id.to_owned(), n.to_owned()));
+        jobs.lines().filter_map(words).collect()
     }
 
     fn wait_for_running(&self, n: usize) {
@@ -206,18 +208,27 @@ fn cancelled_and_killed_jobs_go_on_in_others() {
     let coordinator = queue.begin();
     queue.wait_for_running(3);
     let jobs = queue.running_jobs();
-    queue.cluster.output("scancel", &[&jobs[0]]);
-    queue.cluster.output("scancel", &["--signal=KILL", "--full", &jobs[1]]);
+    queue.cluster.output("scancel", &[&jobs[0].0]);
+    queue.cluster.kill_in_job(&jobs[1].1, "slurm_script");
+    queue.cluster.kill_in_job(&jobs[2].1, "fake-trainer");
     // One that waits for another.
     let waiting = queue.cluster.output("squeue", &["-h", "-r", "-t", "pending", "-o", "%i"]);
     queue.cluster.output("scancel", &[waiting.lines().next().unwrap()]);
     queue.finish(coordinator);
-    let how = |pattern: &str| {
-        queue.number(&format!("select count(*) from attempt where reason like '%{pattern}%'"))
-    };
-    assert!(queue.number("select count(*) from attempt where outcome = 'interrupted'") >= 1);
-    assert!(how("with its job") + how("signal 9") >= 1);
-    assert!(how("before it began") >= 1);
+    let lost = "select outcome, reason from attempt where outcome <> 'finished'";
+    let lost = format!("{:?}", queue.place.query(lost));
+    for part in [
+        "interrupted",
+        "with its job: FAILED",
+        "by signal 9",
+        "before it began: its job is CANCELLED",
+    ] {
+        assert!(
+            lost.contains(part),
+            "`{part}` is not in {lost}: {jobs:?} {}",
+            queue.logs_of_jobs()
+        );
+    }
 }
 
 #[test]
@@ -253,16 +264,15 @@ fn a_node_that_restarts_its_daemon_loses_nothing() {
 fn what_a_lost_node_still_writes_loses_by_its_fence() {
     let test = "what_a_lost_node_still_writes_loses_by_its_fence";
     let Some(queue) = Queue::start(test, "fake-trainer", SLURM) else { return };
-    let queue = queue.slow(40_000);
+    let queue = queue.slow(20_000);
     fs::write(queue.place.path("sweep.toml"), one_segment(SLURM)).unwrap();
     let mut coordinator = queue.begin();
     queue.wait_for_running(1);
-    for node in ["n1", "n2", "n3"] {
-        if queue.cluster.output("squeue", &["-h", "-t", "running", "-o", "%N"]).trim() == node {
-            queue.cluster.kill_node(node);
-        }
-    }
+    let node = queue.cluster.output("squeue", &["-h", "-t", "running", "-o", "%N"]);
+    queue.cluster.kill_node(node.trim());
     queue.cluster.kill_watchers();
+    queue.cluster.kill_in_job("1", "slurm_script");
+    queue.cluster.give_up_node(node.trim());
     assert_eq!(coordinator.wait().unwrap().code(), Some(0), "{}", queue.said());
     let attempts = queue.place.query("select outcome, start_step from attempt order by attempt");
     assert_eq!(attempts.len(), 2, "{attempts:?}");
@@ -286,7 +296,7 @@ fn a_job_that_is_told_to_pause_goes_on_as_the_same_attempt() {
     let coordinator = queue.begin();
     queue.wait_for_running(4);
     // As Slurm does before the time limit, to a job and to tasks of an array.
-    for job in queue.running_jobs().iter().take(3) {
+    for (job, _) in queue.running_jobs().iter().take(3) {
         queue.cluster.output("scancel", &["--signal=USR1", "--batch", job]);
     }
     queue.finish(coordinator);
@@ -313,9 +323,10 @@ fn a_time_limit_pauses_a_job_and_does_not_end_it() {
 fn a_coordinator_that_dies_finds_its_jobs_again_and_repeats_none() {
     let test = "a_coordinator_that_dies_finds_its_jobs_again_and_repeats_none";
     let Some(queue) = Queue::start_slow(test, 1200) else { return };
-    for (kill, n_finished) in [1, 3, 6].into_iter().enumerate() {
+    for kill in 0..3 {
+        let seen = queue.place.n_finished();
         let mut coordinator = queue.begin();
-        queue.cluster.wait_for("progress", || queue.place.n_finished() >= n_finished);
+        queue.cluster.wait_for("progress", || queue.place.n_finished() > seen);
         match kill {
             // Ctrl-C lets go: the jobs go on.
             1 => {
@@ -355,10 +366,8 @@ fn a_queue_that_does_not_answer_is_no_news() {
     queue.cluster.set_deaf(false);
     queue.finish(coordinator);
     assert_eq!(queue.number("select count(*) from attempt"), N_SEGMENTS);
-    assert_eq!(
-        queue.said().matches("does not answer").count().min(2),
-        queue.said().matches("does not answer").count()
-    );
+    let said = queue.said();
+    assert!(said.matches("does not answer").count() <= 2, "it says so again and again: {said}");
 }
 
 #[test]
