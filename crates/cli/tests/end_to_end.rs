@@ -3,8 +3,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::Place;
 use serde_json::Value;
@@ -50,37 +49,6 @@ fn the_smoke_sweep_trains_stores_fits_and_draws() {
     let spent =
         place.query("select sum(train_flops) as spent from attempt")[0]["spent"].as_f64().unwrap();
     assert!((spent / plan["train_flops_planned"].as_f64().unwrap() - 1.0).abs() < 0.01);
-}
-
-#[test]
-fn a_sweep_killed_again_and_again_ends_with_the_numbers_of_an_undisturbed_one() {
-    let undisturbed = self::place();
-    smoke(&undisturbed, &[]);
-    let place = self::place();
-    let mut seen = 0;
-    for kill in 0..4 {
-        let mut child = place
-            .command(&["sweep", &experiment("smoke.toml"), "--devices", "cpu:2", "--quiet"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while child.try_wait().unwrap().is_none() && place.n_finished() < seen + 3 {
-            assert!(Instant::now() < deadline, "no progress before kill {kill}");
-            std::thread::sleep(Duration::from_millis(15 + 30 * kill));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let now = place.n_finished();
-        assert!(now >= seen, "a finished segment was lost: {now} after {seen}");
-        seen = now;
-    }
-    smoke(&place, &[]);
-    assert_eq!(place.query(RESULTS), undisturbed.query(RESULTS));
-    let again =
-        "select segment_id from attempt where outcome = 'finished' group by 1 having count(*) > 1";
-    assert!(place.query(again).is_empty(), "a finished segment was trained twice");
 }
 
 #[test]
