@@ -13,12 +13,6 @@ async fn ten_thousand_trials_are_saved_and_read() {
     measure(10_000).await;
 }
 
-#[tokio::test]
-#[ignore = "takes a minute: add --ignored to measure"]
-async fn a_hundred_thousand_trials_are_saved_and_read() {
-    measure(100_000).await;
-}
-
 /// Saves and reads a sweep of trials, two for a trunk, every second trunk with all that hangs on it
 /// finished.
 async fn measure(n_trials: u64) {
