@@ -3,8 +3,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::Place;
 use serde_json::Value;
@@ -26,10 +25,6 @@ fn place() -> Place {
     Place::new("isoflop-trainer")
 }
 
-/// Everything that must not depend on when or in which order trials were trained.
-const RESULTS: &str =
-    "select trial_id, state, val_loss, val_error from trial_result order by trial_id";
-
 #[test]
 fn the_smoke_sweep_trains_stores_fits_and_draws() {
     let place = self::place();
@@ -37,6 +32,7 @@ fn the_smoke_sweep_trains_stores_fits_and_draws() {
     let summary = smoke(&place, &[]);
     println!("the smoke sweep takes {:.1} s", start.elapsed().as_secs_f64());
     assert!(summary.contains("12 of 12 trials"), "{summary}");
+    assert_eq!(place.n_finished(), 24);
     for figure in ["scaling.svg", "scaling.png", "data_size.svg", "loss_curves.png"] {
         assert!(place.path("results/figures/smoke").join(figure).exists(), "{figure}");
     }
@@ -50,37 +46,6 @@ fn the_smoke_sweep_trains_stores_fits_and_draws() {
     let spent =
         place.query("select sum(train_flops) as spent from attempt")[0]["spent"].as_f64().unwrap();
     assert!((spent / plan["train_flops_planned"].as_f64().unwrap() - 1.0).abs() < 0.01);
-}
-
-#[test]
-fn a_sweep_killed_again_and_again_ends_with_the_numbers_of_an_undisturbed_one() {
-    let undisturbed = self::place();
-    smoke(&undisturbed, &[]);
-    let place = self::place();
-    let mut seen = 0;
-    for kill in 0..4 {
-        let mut child = place
-            .command(&["sweep", &experiment("smoke.toml"), "--devices", "cpu:2", "--quiet"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while child.try_wait().unwrap().is_none() && place.n_finished() < seen + 3 {
-            assert!(Instant::now() < deadline, "no progress before kill {kill}");
-            std::thread::sleep(Duration::from_millis(15 + 30 * kill));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let now = place.n_finished();
-        assert!(now >= seen, "a finished segment was lost: {now} after {seen}");
-        seen = now;
-    }
-    smoke(&place, &[]);
-    assert_eq!(place.query(RESULTS), undisturbed.query(RESULTS));
-    let again =
-        "select segment_id from attempt where outcome = 'finished' group by 1 having count(*) > 1";
-    assert!(place.query(again).is_empty(), "a finished segment was trained twice");
 }
 
 #[test]
@@ -124,8 +89,10 @@ fn a_damaged_trunk_is_trained_again() {
     let file = experiment("smoke.toml");
     let args = ["sweep", &file, "--devices", "cpu:2", "--set", longer];
     let output = place.output(&args);
-    assert_eq!(output.status.code(), Some(10));
+    assert_eq!(output.status.code(), Some(0));
     assert!(common::text(&output.stderr).contains("damaged"));
-    let summary = place.stdout(&args, 0);
+    let summary = common::text(&output.stdout);
     assert!(summary.contains("16 of 16 trials"), "{summary}");
+    let again = format!("select outcome from attempt where segment_id = '{id}' order by attempt");
+    assert_eq!(place.query(&again).len(), 2);
 }

@@ -137,12 +137,6 @@ impl Disturbed {
     fn count(&self, sql: &str) -> i64 {
         self.place.query(&format!("select count(*) as n from ({sql})"))[0]["n"].as_i64().unwrap()
     }
-
-    fn is_done(&self) -> bool {
-        let left = "select count(*) from segment where state <> 'finished'";
-        let output = self.place.output(&["query", "--format", "csv", left]);
-        text(&output.stdout).lines().nth(1) == Some("0")
-    }
 }
 
 fn kill(pid: u32) {
@@ -164,11 +158,11 @@ fn disturb(
     let mut chance = Chance(seed);
     let undisturbed = Disturbed::new(trainer, environment);
     undisturbed.finish();
-    let expected = undisturbed.results();
+    let (expected, n_segments) = (undisturbed.results(), undisturbed.place.n_finished());
     let (mut killed, mut n_sweeps) = (0, 0);
     while killed < n_kills {
         let disturbed = Disturbed::new(trainer, environment);
-        while killed < n_kills && !disturbed.is_done() {
+        while killed < n_kills && disturbed.place.n_finished() < n_segments {
             killed += disturb_once(&disturbed, &mut chance, longest);
         }
         disturbed.finish();

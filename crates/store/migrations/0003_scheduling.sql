@@ -159,19 +159,13 @@ from segment join recipe using (recipe_id);
 -- A trial is what its leaf is; while that waits, what the first of its segments that ended badly is.
 -- What became of its evaluations on other tasks does not matter. Few segments end badly, so the search
 -- begins with them.
-create view trial_result as
+create view trial_state as
 select
-    sweep_trial.sweep, trial.trial_id, family, shape, params, unique_examples, examples_seen, steps,
-    trial.train_flops, learning_rate, seed, coalesce(bad.state, leaf.state) as state,
-    (select value from measurement
-     where segment_id = leaf.segment_id and metric = 'val_loss' and step = leaf.end_step) as val_loss,
-    (select value from measurement
-     where segment_id = leaf.segment_id and metric = 'val_error' and step = leaf.end_step) as val_error,
-    coalesce(bad.chain_device_s, leaf.chain_device_s) as device_s,
-    sweep_trial.variant
+    sweep_trial.sweep, sweep_trial.trial_id, position, variant, leaf_segment_id,
+    leaf.end_step as steps, leaf.workload, coalesce(bad.state, leaf.state) as state,
+    coalesce(bad.chain_device_s, leaf.chain_device_s) as device_s
 from sweep_trial
-join trial using (trial_id)
-join segment as leaf on leaf.segment_id = sweep_trial.leaf_segment_id
+join segment as leaf on leaf.segment_id = leaf_segment_id
 left join (
     select chain.sweep, chain.trial_id, min(chain.position), segment.state, segment.chain_device_s
     from sweep
@@ -183,6 +177,19 @@ left join (
 ) as bad
     on leaf.state = 'pending'
     and bad.sweep = sweep_trial.sweep and bad.trial_id = sweep_trial.trial_id;
+
+create view trial_result as
+select
+    sweep, trial_id, family, shape, params, unique_examples, examples_seen, trial.steps,
+    train_flops, learning_rate, seed, state,
+    (select value from measurement
+     where segment_id = leaf_segment_id and metric = 'val_loss' and step = trial_state.steps)
+        as val_loss,
+    (select value from measurement
+     where segment_id = leaf_segment_id and metric = 'val_error' and step = trial_state.steps)
+        as val_error,
+    device_s, variant
+from trial_state join trial using (trial_id);
 
 -- The last word of a trial's own evaluation and of those on other tasks. What a trainer says of its
 -- steps on the way there is no evaluation.

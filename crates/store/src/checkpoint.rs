@@ -29,7 +29,7 @@ impl Store {
             "select exists (
                  select 1 from segment as child
                  where child.parent_id = ?1 and child.state not in ('finished', 'diverged')
-                   and exists (select 1 from sweep join trial_segment as planned
+                   and exists (select 1 from sweep cross join trial_segment as planned
                                    on planned.sweep = sweep.name
                                    and planned.segment_id = child.segment_id))",
         );
@@ -45,7 +45,7 @@ impl Store {
         let is_kept = sqlx::query_scalar(
             "select exists (
                  select 1 from segment
-                 join sweep join trial_segment as planned
+                 cross join sweep cross join trial_segment as planned
                      on planned.sweep = sweep.name and planned.segment_id = segment.segment_id
                  where segment.segment_id = ?1
                    and coalesce(sweep.spec ->> '$.checkpoints.keep', 'trunks')
@@ -85,7 +85,7 @@ impl Store {
                  select 1 from segment as child
                  where child.parent_id = segment.segment_id
                    and child.state not in ('finished', 'diverged')
-                   and exists (select 1 from sweep join trial_segment as planned
+                   and exists (select 1 from sweep cross join trial_segment as planned
                                    on planned.sweep = sweep.name
                                    and planned.segment_id = child.segment_id))",
         );

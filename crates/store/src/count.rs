@@ -63,7 +63,7 @@ impl Store {
     /// The database's.
     pub async fn trial_counts(&self, sweep: &str) -> Result<TrialCounts> {
         let rows = sqlx::query(
-            "select state, count(*) as n from trial_result where sweep = ?1 group by state",
+            "select state, count(*) as n from trial_state where sweep = ?1 group by state",
         );
         let mut counts = TrialCounts::default();
         for row in rows.bind(sweep).fetch_all(&self.pool).await? {
@@ -72,15 +72,24 @@ impl Store {
         Ok(counts)
     }
 
-    /// A row for each variant and shape of a sweep: by variant, then from the smallest.
+    /// A row for each variant and shape of a sweep: by variant, then from the smallest. Those of one
+    /// workload are of one shape, so trials and segments are added up before shapes are looked up.
     ///
     /// # Errors
     /// The database's.
     pub async fn shape_counts(&self, sweep: &str) -> Result<Vec<ShapeCounts>> {
         let mut shapes = BTreeMap::new();
         let rows = sqlx::query(
-            "select variant, params, family, shape, state, count(*) as n, min(val_error) as best
-             from trial_result where sweep = ?1 group by 1, 2, 3, 4, 5",
+            "with counts as materialized (
+                 select variant, min(trial_id) as first, state, count(*) as n,
+                        min((select value from measurement
+                             where segment_id = leaf_segment_id and metric = 'val_error'
+                               and step = steps)) as best
+                 from trial_state where sweep = ?1
+                 group by coalesce(workload, trial_id), variant, state
+             )
+             select variant, params, family, shape, state, n, best
+             from counts join trial on trial_id = first",
         );
         for row in rows.bind(sweep).fetch_all(&self.pool).await? {
             let counts = entry(&mut shapes, &row)?;
@@ -99,8 +108,7 @@ impl Store {
         Ok(shapes.into_values().collect())
     }
 
-    /// Sums over segments, each counted with the first trial that has it. Segments of one workload are of
-    /// one shape, so they are added up before shapes are looked up.
+    /// Sums over segments, each counted with the first trial that has it.
     async fn segment_seconds(&self, sweep: &str) -> Result<Vec<SqliteRow>> {
         let rows = sqlx::query(
             "with sum as materialized (

@@ -68,7 +68,7 @@ impl Store {
             "select segment_id, kind, segment.start_step, end_step, attempt.attempt, outcome,
                     attempt.reason, started_at, ended_at, device, job
              from segment join attempt using (segment_id)
-             where segment_id in (select segment_id from sweep join trial_segment
+             where segment_id in (select segment_id from sweep cross join trial_segment
                                       on sweep = sweep.name and trial_id = ?1)
              order by kind = 'transfer', segment.start_step, end_step, segment_id, attempt.attempt",
         );

@@ -177,6 +177,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .busy_timeout(Duration::from_secs(30))
         .pragma("cache_size", "-65536") // 64 MiB
+        .pragma("temp_store", "memory") // what statements of many rows keep to undo themselves
         .row_buffer_size(1024)
         .disable_statement_logging()
 }

@@ -82,7 +82,8 @@ impl Store {
             "select trial_result.* from trial_result join sweep_trial using (sweep, trial_id)
              where sweep = ?1 order by sweep_trial.position",
         );
-        rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+        let rows = rows.bind(sweep).map(|row: SqliteRow| read(&row));
+        rows.fetch_all(&self.pool).await?.into_iter().collect()
     }
 
     /// What the trials of a sweep measured of one metric at their ends or on other tasks; finite
@@ -95,11 +96,11 @@ impl Store {
             "select trial_id, value from evaluation
              where sweep = ?1 and metric = ?2 and value is not null",
         );
-        let rows = rows.bind(sweep).bind(metric).fetch_all(&self.pool).await?;
-        let value = |row: &SqliteRow| {
+        let value = |row: SqliteRow| {
             Ok((row.try_get::<&str, _>("trial_id")?.parse()?, row.try_get("value")?))
         };
-        rows.iter().map(value).collect()
+        let rows = rows.bind(sweep).bind(metric).map(value);
+        rows.fetch_all(&self.pool).await?.into_iter().collect()
     }
 
     /// The metrics that the view `evaluation` has of a sweep, by name.
@@ -138,11 +139,10 @@ impl Store {
              where sweep = ?1 and metric = ?2 and value is not null
              order by sweep_trial.position, step",
         );
-        let rows = rows.bind(sweep).bind(metric).fetch_all(&self.pool).await?;
+        let rows = rows.bind(sweep).bind(metric).map(|row: SqliteRow| read_point(&row));
         let mut curves: Vec<LearningCurve> = Vec::new();
-        for row in &rows {
-            let trial_id = row.try_get::<&str, _>("trial_id")?.parse()?;
-            let point = (unsigned("step", row.try_get("step")?)?, row.try_get("value")?);
+        for row in rows.fetch_all(&self.pool).await? {
+            let (trial_id, point) = row?;
             match curves.last_mut() {
                 Some(curve) if curve.trial_id == trial_id => curve.points.push(point),
                 Some(_) | None => curves.push(LearningCurve { trial_id, points: vec![point] }),
@@ -198,6 +198,12 @@ fn read(row: &SqliteRow) -> Result<TrialResult> {
         device_s: row.try_get("device_s")?,
         variant: row.try_get("variant")?,
     })
+}
+
+/// A trial, and the step and the value of one of its measurements.
+fn read_point(row: &SqliteRow) -> Result<(TrialId, (u64, f64))> {
+    let trial_id = row.try_get::<&str, _>("trial_id")?.parse()?;
+    Ok((trial_id, (unsigned("step", row.try_get("step")?)?, row.try_get("value")?)))
 }
 
 impl TrialState {

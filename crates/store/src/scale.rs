@@ -13,12 +13,6 @@ async fn ten_thousand_trials_are_saved_and_read() {
     measure(10_000).await;
 }
 
-#[tokio::test]
-#[ignore = "takes a minute: add --ignored to measure"]
-async fn a_hundred_thousand_trials_are_saved_and_read() {
-    measure(100_000).await;
-}
-
 /// Saves and reads a sweep of trials, two for a trunk, every second trunk with all that hangs on it
 /// finished.
 async fn measure(n_trials: u64) {
@@ -28,10 +22,12 @@ async fn measure(n_trials: u64) {
     let segments: Vec<_> = plans.iter().flat_map(Plan::segments).collect();
     let sweep = sweep("large");
     println!("{n_trials} trials, {} segments", segments.len());
+    let before = memory_mib("VmRSS");
     for what in ["saved", "saved again"] {
         let save = test.store.save_sweep(&sweep, &trials, &segments, 1.0);
         time(what, save).await;
     }
+    println!("  {} MiB more than the plan itself at the most", memory_mib("VmHWM") - before);
     let predicted: Vec<_> = segments.iter().map(|segment| (segment.id, 1.0)).collect();
     time("predictions saved", test.store.predict(&predicted)).await;
     finish_half(&test.store).await;
@@ -71,6 +67,12 @@ async fn time<T, E: std::fmt::Debug>(what: &str, doing: impl Future<Output = Res
     let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     println!("  {what}: {wall:.3} s, {cpu:.2} s of CPU");
     done
+}
+
+fn memory_mib(what: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0_u64) / 1024
 }
 
 /// Of this process, user's and system's: what a busy machine changes least.

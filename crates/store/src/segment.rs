@@ -56,7 +56,8 @@ impl Store {
              from segment
              where segment_id in (select segment_id from trial_segment where sweep = ?1)",
         );
-        rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+        let rows = rows.bind(sweep).map(|row: SqliteRow| read(&row));
+        rows.fetch_all(&self.pool).await?.into_iter().collect()
     }
 
     /// Makes segments pending again: failed ones that are to be tried once more, finished ones whose
@@ -94,6 +95,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn predict(&self, seconds: &[(SegmentId, f64)]) -> Result<()> {
+        // In the order of the table.
+        let mut seconds = seconds.to_vec();
+        seconds.sort_unstable_by_key(|(segment_id, _)| *segment_id);
         let mut tx = self.write().await?;
         for seconds in seconds.chunks(10_000) {
             sqlx::query(

@@ -81,7 +81,7 @@ fn planned_segment(spec: &SegmentSpec) -> PlannedSegment<'_> {
 /// Two lengths over one trunk. Segments: 0 trunk to 80, 1 its cooldown to 100 (trial 0), 2 trunk
 /// to 160, 3 its cooldown to 200 (trial 1).
 pub(crate) fn two_trials(seed: u64) -> Plan {
-    let recipe = recipe(seed);
+    let recipe = std::sync::Arc::new(recipe(seed));
     let segment = |parent: Option<&SegmentSpec>, kind, end| SegmentSpec {
         parent: parent.map(SegmentSpec::id),
         recipe: recipe.clone(),

@@ -15,7 +15,7 @@ use spec::{
 fn order(folder: &Path, seed: u64) -> Order {
     let segment = SegmentSpec {
         parent: None,
-        recipe: test_support::recipe(seed),
+        recipe: test_support::recipe(seed).into(),
         kind: SegmentKind::Trunk,
         start: 0,
         end: 100,
