@@ -1,16 +1,16 @@
 //! Carrying out a sweep: what `isoflop sweep` and `isoflop retry` have in common.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use scheduler::{
-    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Schedule,
-    SegmentState, States, Stop, drive, simulate,
+    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
+    Schedule, SegmentState, States, Stop, drive, simulate,
 };
 use serde_json::json;
-use spec::{SegmentId, SweepSpec, checkpoint_name};
+use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
 use store::{PlannedTrial, Store, SweepRecord, WriterLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -22,8 +22,9 @@ use crate::exit::{ALL_DONE, BUDGET_REACHED, INTERRUPTED, SOME_TRIALS_FAILED, bad
 use crate::journal::{StoreJournal, now, stored_states};
 use crate::paths::{Workplace, trainer_program};
 use crate::progress::{Progress, Show, say};
-use crate::recover::recover;
+use crate::recover::{Queued, recover};
 use crate::selection::only_failed;
+use crate::slurm::{self, Adopted};
 use crate::summary;
 
 /// How a sweep is carried out.
@@ -33,7 +34,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE", default_value = "results/isoflop.db")]
     pub db: PathBuf,
 
-    /// Where to train: auto, cpu:N (N slots share the cores) or cuda:0,1
+    /// Who executes: trainers on this machine, or jobs of a Slurm cluster (docs/slurm.md)
+    #[arg(long, value_enum, default_value_t = EngineName::Local)]
+    engine: EngineName,
+
+    /// Where trainers of this machine train: auto, cpu:N (N slots share the cores) or cuda:0,1
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     devices: Devices,
 
@@ -60,6 +65,12 @@ pub struct Options {
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Printed::Table)]
     format: Printed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineName {
+    Local,
+    Slurm,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -110,30 +121,42 @@ impl Options {
 /// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
 pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
     crate::source::check(sweep)?;
-    let slots = options.devices.slots().map_err(bad_input)?;
-    let workplace = Workplace::of(&options.db);
-    let _lock = WriterLock::acquire(&options.db).map_err(bad_input)?;
-    let store = Store::open(&options.db).await.map_err(bad_input)?;
-    recover(&store, &workplace).await?;
-    let (plan, lanes) = weighed_plan(sweep, &store, &workplace, &slots).await?;
-    let mut engine = local_engine(&workplace, &slots)?;
-    warm_up(&mut engine, &store, &sweep.name, &plan, &lanes).await?;
-    save(&store, sweep, &plan).await?;
-    let mut states = stored_states(&store, &sweep.name, &plan).await?;
-    let failed = reopen(&store, &plan, &mut states, &workplace).await?;
-    let plan = match part {
-        Part::All => plan,
-        Part::Failed => only_failed(&plan, &states, &failed),
-    };
+    let (workplace, slots, guess) = place(sweep, options)?;
+    let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
+    let store = Store::open(&workplace.db).await.map_err(bad_input)?;
+    let queued = recover(&store, &workplace).await?;
+    let (plan, lanes) = weighed_plan(sweep, &store, &workplace, &slots, guess).await?;
     let conducted =
         Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
-    let ended = conducted.train(&plan, states, lanes, &mut engine).await?;
+    let (plan, ended) = match options.engine {
+        EngineName::Local => conducted.train_here(plan, lanes, part).await?,
+        EngineName::Slurm => conducted.train_in_queue(plan, part, &queued).await?,
+    };
     if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {
         let is_shown = options.format == Printed::Table;
         summary::conclude(&store, sweep, &plan, &workplace, is_shown).await?;
     }
     store.close().await;
-    exit_code(&ended)
+    exit_code(&ended, options.engine)
+}
+
+/// Where everything lies, the slots, and what they are guessed to do.
+fn place(
+    sweep: &SweepSpec,
+    options: &Options,
+) -> anyhow::Result<(Workplace, Vec<NamedSlot>, Guess)> {
+    match options.engine {
+        EngineName::Local => {
+            let slots = options.devices.slots().map_err(bad_input)?;
+            let guess = Guess::of(slots.first().context("there is no slot to train on")?);
+            Ok((Workplace::of(&options.db), slots, guess))
+        }
+        EngineName::Slurm => {
+            let spec = slurm::asked(sweep)?;
+            let workplace = slurm::workplace(&options.db, spec)?;
+            Ok((workplace, slurm::slots(spec), slurm::guess(spec)))
+        }
+    }
 }
 
 /// The plan, with trunks that continue what is stored, and what its segments are expected to take; and
@@ -143,11 +166,12 @@ async fn weighed_plan(
     store: &Store,
     workplace: &Workplace,
     slots: &[NamedSlot],
+    guess: Guess,
 ) -> anyhow::Result<(Plan, Lanes)> {
     let trunks = stored_trunks(store, workplace).await?;
     let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
     let slot = slots.first().context("there is no slot to train on")?;
-    let costs = Costs::read(store, slot, &plan, Guess::of(slot)).await?;
+    let costs = Costs::read(store, slot, &plan, guess).await?;
     plan.weigh(&|segment| costs.seconds(segment));
     let lanes = lanes(slots, costs.peak_bytes());
     Ok((plan, lanes))
@@ -245,11 +269,53 @@ struct Conducted<'a> {
 }
 
 impl Conducted<'_> {
+    /// By trainers of this machine, which load their libraries while the plan is stored.
+    async fn train_here(
+        &self,
+        plan: Plan,
+        lanes: Lanes,
+        part: Part,
+    ) -> anyhow::Result<(Plan, Ended)> {
+        let mut engine = local_engine(self.workplace, self.slots)?;
+        warm_up(&mut engine, self.store, &self.sweep.name, &plan, &lanes).await?;
+        let (plan, states) = self.open(plan, part).await?;
+        let here = Setup { lanes, ..Setup::default() };
+        let ended = self.train(&plan, states, here, &mut engine).await?;
+        Ok((plan, ended))
+    }
+
+    /// By jobs of a queue, those of earlier coordinators among them.
+    async fn train_in_queue(
+        &self,
+        plan: Plan,
+        part: Part,
+        queued: &[Queued],
+    ) -> anyhow::Result<(Plan, Ended)> {
+        let spec = slurm::asked(self.sweep)?;
+        let mut engine = slurm::engine(self.sweep, spec, self.workplace)?;
+        let (plan, states) = self.open(plan, part).await?;
+        let adopted = slurm::adopt(&mut engine, self.workplace, &plan, queued).await?;
+        let queue = Setup { is_queue: true, bundle_s: spec.least_s, adopted, ..Setup::default() };
+        let ended = self.train(&plan, states, queue, &mut engine).await?;
+        Ok((plan, ended))
+    }
+
+    /// Stores the plan; it, or the part that is asked for, and where its segments stand.
+    async fn open(&self, plan: Plan, part: Part) -> anyhow::Result<(Plan, States)> {
+        save(self.store, self.sweep, &plan).await?;
+        let mut states = stored_states(self.store, &self.sweep.name, &plan).await?;
+        let failed = reopen(self.store, &plan, &mut states, self.workplace).await?;
+        match part {
+            Part::All => Ok((plan, states)),
+            Part::Failed => Ok((only_failed(&plan, &states, &failed), states)),
+        }
+    }
+
     async fn train<E: Engine>(
         &self,
         plan: &Plan,
         states: States,
-        lanes: Lanes,
+        setup: Setup,
         engine: &mut E,
     ) -> anyhow::Result<Ended> {
         let name = &self.sweep.name;
@@ -258,16 +324,26 @@ impl Conducted<'_> {
             Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
         let micro_batches = self.store.micro_batches(name).await?;
         let policy = self.options.policy();
-        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent).sharing(lanes);
+        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
+        let schedule = setup.prepare(schedule)?;
         if !schedule.has_work() {
             return Ok(Ended { states, why: End::Done });
         }
         self.save_provenance(plan, &states).await?;
         let mut journal = self.journal(plan, &states)?;
-        let ended = drive(schedule, 0.0, engine, &mut journal, stop_on_signals()?).await;
+        setup.show(plan, &mut journal.progress);
+        let stop = stop_on_signals(self.options.engine)?;
+        let ended = drive(schedule, setup.bundle_s, engine, &mut journal, stop).await;
         journal.progress.finish();
-        let logs = self.workplace.logs();
-        ended.with_context(|| format!("trainers write their logs to `{}`", logs.display()))
+        ended.with_context(|| self.hint())
+    }
+
+    fn hint(&self) -> String {
+        let folder = match self.options.engine {
+            EngineName::Local => self.workplace.logs(),
+            EngineName::Slurm => self.workplace.jobs(),
+        };
+        format!("logs are in `{}`", folder.display())
     }
 
     fn journal<'a>(&'a self, plan: &'a Plan, states: &States) -> anyhow::Result<StoreJournal<'a>> {
@@ -303,8 +379,52 @@ impl Conducted<'_> {
     }
 }
 
+/// How segments are handed over, and what goes on already.
+#[derive(Default)]
+struct Setup {
+    /// Which slots of this machine share a device.
+    lanes: Lanes,
+    /// Whether slots are jobs of a queue.
+    is_queue: bool,
+    /// Seconds of work that are worth a job; 0 hands segments over one by one.
+    bundle_s: f64,
+    adopted: Vec<Adopted>,
+}
+
+impl Setup {
+    fn prepare<'a>(&self, schedule: Schedule<'a>) -> anyhow::Result<Schedule<'a>> {
+        if !self.is_queue {
+            return Ok(schedule.sharing(self.lanes.clone()));
+        }
+        let mut schedule = schedule.ahead();
+        for Adopted { queued: Queued { attempt, step, .. }, slot } in &self.adopted {
+            let (segment_id, attempt) = (attempt.segment_id, attempt.attempt);
+            schedule.launch(segment_id, attempt, *slot, 0.0)?;
+            if let Some(step) = step {
+                let event = TrainerEvent::Started { step: *step };
+                schedule.hear(&Said { segment_id, attempt, event }, 0.0)?;
+            }
+        }
+        Ok(schedule)
+    }
+
+    /// Shows what goes on already.
+    fn show(&self, plan: &Plan, progress: &mut Progress<'_>) {
+        let of = |adopted: &Adopted| {
+            let attempt = &adopted.queued.attempt;
+            (attempt.segment_id, (attempt.attempt, adopted.slot))
+        };
+        let adopted: HashMap<_, _> = self.adopted.iter().map(of).collect();
+        for segment in &plan.segments {
+            if let Some((attempt, slot)) = adopted.get(&segment.id) {
+                progress.go_on(segment, *attempt, *slot);
+            }
+        }
+    }
+}
+
 /// The first Ctrl-C or SIGTERM asks for checkpoints, the second ends at once.
-fn stop_on_signals() -> anyhow::Result<watch::Receiver<Stop>> {
+fn stop_on_signals(engine: EngineName) -> anyhow::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::No);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -315,7 +435,12 @@ fn stop_on_signals() -> anyhow::Result<watch::Receiver<Stop>> {
                 _ = terminate.recv() => {}
             }
             if level == Stop::Checkpoint {
-                say("stopping: trainers write checkpoints; Ctrl-C again to stop at once");
+                say(match engine {
+                    EngineName::Local => {
+                        "stopping: trainers write checkpoints; Ctrl-C again to stop at once"
+                    }
+                    EngineName::Slurm => "stopping: jobs in the queue go on",
+                });
             }
             // The drive may just have ended; then nobody needs to hear it.
             let _ = sender.send(level);
@@ -326,11 +451,14 @@ fn stop_on_signals() -> anyhow::Result<watch::Receiver<Stop>> {
     Ok(receiver)
 }
 
-fn exit_code(ended: &Ended) -> anyhow::Result<ExitCode> {
+fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
     match &ended.why {
         End::Done => Ok(ExitCode::from(code_of_done(&ended.states))),
         End::Interrupted => {
-            say("interrupted; the same command continues");
+            say(match engine {
+                EngineName::Local => "interrupted; the same command continues",
+                EngineName::Slurm => "let go; the same command finds the jobs again",
+            });
             Ok(ExitCode::from(INTERRUPTED))
         }
         End::BudgetReached { n_segments } => {

@@ -28,7 +28,7 @@ impl Journal for StoreJournal<'_> {
     type Error = StoreError;
 
     async fn begin(&mut self, launch: &Launch<'_>) -> Result<Vec<Order>, StoreError> {
-        let NamedSlot { slot, device_name, .. } = &self.slots[launch.slot];
+        let NamedSlot { slot, device_name, .. } = self.slot(launch.slot);
         let launched = launch.segments.iter().zip(&launch.micro_batches);
         let attempt = |(segment, micro_batch): (&&PlannedSegment, &Option<u32>)| {
             let attempt = NewAttempt {
@@ -99,6 +99,11 @@ impl Journal for StoreJournal<'_> {
 }
 
 impl StoreJournal<'_> {
+    /// An engine that has taken over many jobs has more slots than it was asked for, all alike.
+    fn slot(&self, slot: usize) -> &NamedSlot {
+        &self.slots[slot.min(self.slots.len() - 1)]
+    }
+
     fn order(&self, segment: &PlannedSegment, attempt: u32, micro_batch: Option<u32>) -> Order {
         let parent = segment.spec.parent;
         Order {

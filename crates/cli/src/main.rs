@@ -27,6 +27,7 @@ mod progress;
 mod recover;
 mod selection;
 mod sharing;
+mod slurm;
 mod source;
 mod stored;
 mod summary;

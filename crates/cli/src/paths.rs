@@ -15,6 +15,10 @@ impl Workplace {
         Self { db: db.to_owned(), folder: parent.unwrap_or(Path::new(".")).to_owned() }
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn figures(&self, sweep: &str) -> PathBuf {
         self.folder.join("figures").join(sweep)
     }
@@ -25,6 +29,11 @@ impl Workplace {
 
     pub fn logs(&self) -> PathBuf {
         self.folder.join("logs")
+    }
+
+    /// The folder of every Slurm job's folder.
+    pub fn jobs(&self) -> PathBuf {
+        self.folder.join("jobs")
     }
 
     /// The folder of every segment's checkpoints.

@@ -117,6 +117,12 @@ impl<'a> Progress<'a> {
         if let Display::Events(events) = &self.display {
             events.launched(of, &segment.spec, segment.estimated_s);
         }
+        self.go_on(segment, attempt, slot);
+    }
+
+    /// An attempt that was begun by an earlier coordinator.
+    pub fn go_on(&mut self, segment: &PlannedSegment, attempt: u32, slot: usize) {
+        let of = Of { segment_id: segment.id, attempt, slot };
         let running = Running {
             of,
             label: label(&segment.spec),

@@ -16,9 +16,19 @@ use crate::progress::say;
 /// How long an orphaned trainer may take to write its checkpoint and end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Brings the store up to date with every attempt on this machine that it believes to be running, and
-/// gives up those that did not end. Returns those that are in a queue, which may go on.
-pub async fn recover(store: &Store, workplace: &Workplace) -> anyhow::Result<Vec<RunningAttempt>> {
+/// An attempt in a queue, which may go on.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    pub attempt: RunningAttempt,
+    /// Bytes of its events that are stored.
+    pub known_bytes: u64,
+    /// The last step that it told of, where it is under way.
+    pub step: Option<u64>,
+}
+
+/// Brings the store up to date with every attempt that it believes to be running, and gives up those
+/// on this machine that did not end. Returns those in a queue that did not.
+pub async fn recover(store: &Store, workplace: &Workplace) -> anyhow::Result<Vec<Queued>> {
     let attempts = store.running_attempts().await?;
     let (queued, local): (Vec<_>, Vec<_>) =
         attempts.into_iter().partition(|attempt| attempt.job.is_some());
@@ -28,7 +38,15 @@ pub async fn recover(store: &Store, workplace: &Workplace) -> anyhow::Result<Vec
         replay(store, workplace, attempt).await?;
     }
     store.lose_attempts(&local, "its coordinator ended", now()).await?;
-    Ok(queued)
+    let mut going_on = Vec::new();
+    for attempt in queued {
+        let written = replay(store, workplace, &attempt).await?;
+        if !written.events.last().is_some_and(TrainerEvent::is_last) {
+            let (known_bytes, step) = (written.bytes, written.step());
+            going_on.push(Queued { attempt, known_bytes, step });
+        }
+    }
+    Ok(going_on)
 }
 
 /// A trainer whose input has closed writes a checkpoint and ends; two may not write one segment. One
@@ -58,35 +76,64 @@ fn is_trainer(pid: u32) -> bool {
     String::from_utf8_lossy(&command).contains("-trainer\0--device")
 }
 
+/// What an attempt has written down: complete lines.
+#[derive(Debug, Default)]
+struct Written {
+    events: Vec<TrainerEvent>,
+    bytes: u64,
+    /// When it wrote last.
+    at: UnixSeconds,
+}
+
+impl Written {
+    /// The last step that was told of since the attempt was last begun; None where it waits.
+    fn step(&self) -> Option<u64> {
+        match self.events.last()? {
+            TrainerEvent::Started { step }
+            | TrainerEvent::Progress { step, .. }
+            | TrainerEvent::Evaluated { step, .. }
+            | TrainerEvent::Checkpointed { step, .. } => Some(*step),
+            TrainerEvent::Paused { .. }
+            | TrainerEvent::Finished { .. }
+            | TrainerEvent::Diverged { .. }
+            | TrainerEvent::Interrupted { .. }
+            | TrainerEvent::Failed { .. } => None,
+        }
+    }
+}
+
 /// Stores the events that the attempt wrote down but its coordinator did not live to store.
-pub async fn replay(
+async fn replay(
     store: &Store,
     workplace: &Workplace,
     attempt: &RunningAttempt,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Written> {
     let path = workplace.attempt(attempt.segment_id, attempt.attempt).join("events.jsonl");
-    if let Some((events, at)) = events(&path)? {
-        store.catch_up(attempt.segment_id, attempt.attempt, &events, at).await?;
+    let written = read(&path)?;
+    if !written.events.is_empty() {
+        store.catch_up(attempt.segment_id, attempt.attempt, &written.events, written.at).await?;
     }
-    Ok(())
+    Ok(written)
 }
 
-/// What a file of events says, and when it was last written; None where there is no file.
-fn events(path: &Path) -> anyhow::Result<Option<(Vec<TrainerEvent>, UnixSeconds)>> {
+/// What a file of events says; nothing where there is no file.
+fn read(path: &Path) -> anyhow::Result<Written> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Written::default()),
         Err(error) => {
             return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
         }
     };
-    let written = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    let since = written.ok().and_then(|written| written.duration_since(UNIX_EPOCH).ok());
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    let since = modified.ok().and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
     let at = since.map_or_else(now, |since| since.as_secs_f64());
-    // The last line may be cut where the trainer was killed.
-    let event = |line: &str| match TrainerLine::parse(line) {
-        Ok(TrainerLine::Event { event, .. }) => Some(event),
-        Ok(TrainerLine::Ready(_)) | Err(_) => None,
-    };
-    Ok(Some((text.lines().map_while(event).collect(), at)))
+    let mut written = Written { at, ..Written::default() };
+    // The last line may be cut where the trainer was killed, or is writing.
+    for line in text.split_inclusive('\n').take_while(|line| line.ends_with('\n')) {
+        let Ok(TrainerLine::Event { event, .. }) = TrainerLine::parse(line) else { break };
+        written.events.push(event);
+        written.bytes += line.len() as u64;
+    }
+    Ok(written)
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -125,10 +126,22 @@ impl Cluster {
         self.processes().iter().filter(is_watcher).for_each(Process::kill);
     }
 
+    /// Makes Slurm believe that a node is gone, as it does by itself some time after it has gone: its jobs
+    /// are queued again.
+    pub fn give_up_node(&self, node: &str) {
+        let node = format!("NodeName={node}");
+        self.output("scontrol", &["update", &node, "State=DOWN", "Reason=test"]);
+    }
+
+    /// Kills a job's processes that are called so; `number` is the job's own, also of an array's task.
+    pub fn kill_in_job(&self, number: &str, name: &str) {
+        let is_meant =
+            |process: &&Process| process.name == name && process.job.as_deref() == Some(number);
+        self.processes().iter().filter(is_meant).for_each(Process::kill);
+    }
+
     /// Number of processes of this cluster whose program is called so.
     pub fn n_processes(&self, name: &str) -> usize {
-        // The kernel cuts names.
-        let name = &name[..name.len().min(15)];
         self.processes().iter().filter(|process| process.name == name).count()
     }
 
@@ -260,6 +273,8 @@ struct Process {
     pid: u32,
     name: String,
     arguments: Vec<String>,
+    /// Number of the job that it belongs to.
+    job: Option<String>,
 }
 
 impl Process {
@@ -267,17 +282,19 @@ impl Process {
     fn marked(pid: u32, mark: &str) -> Option<Self> {
         let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
         let texts = |bytes: Vec<u8>| -> Vec<String> {
-            bytes
-                .split(|byte| *byte == 0)
-                .map(|text| String::from_utf8_lossy(text).into_owned())
-                .collect()
+            let texts = bytes.split(|byte| *byte == 0);
+            texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
         };
-        let is_marked = texts(read("environ")?).iter().any(|variable| variable == mark);
-        let name = String::from_utf8_lossy(&read("comm")?).trim().to_owned();
-        is_marked.then(|| Self {
+        let environment = texts(read("environ")?);
+        if !environment.iter().any(|variable| variable == mark) {
+            return None;
+        }
+        let job = environment.iter().find_map(|text| text.strip_prefix("SLURM_JOB_ID="));
+        Some(Self {
             pid,
-            name,
+            name: String::from_utf8_lossy(&read("comm")?).trim().to_owned(),
             arguments: read("cmdline").map(texts).unwrap_or_default(),
+            job: job.map(str::to_owned),
         })
     }
 
@@ -304,13 +321,18 @@ fn word(program: &str, argument: &str) -> String {
 }
 
 /// The first of so many neighbouring ports that nobody listens at. Below those that the system gives
-/// to outgoing connections, and begun elsewhere by every process.
+/// to outgoing connections; every process begins elsewhere, and every cluster where the last one ended.
 fn free_ports(n: usize) -> u16 {
-    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
     let span = u16::try_from(n).expect("a few ports");
-    let seed = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
-    (0..10_000)
-        .map(|step: u16| 10_000 + (seed + step * span) % 20_000)
-        .find(|first| (*first..*first + span).all(|port| bind(port).is_some()))
-        .expect("some ports are free")
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in 0..1000 {
+        let taken = TAKEN.fetch_add(span.into(), Ordering::Relaxed);
+        let offset = (std::process::id().wrapping_mul(100).wrapping_add(taken)) % 20_000;
+        let first = 10_000 + u16::try_from(offset).expect("below 20,000");
+        if (first..first + span).all(is_free) {
+            return first;
+        }
+    }
+    panic!("no free ports from 10,000 to 30,000");
 }

@@ -12,7 +12,7 @@ use crate::devices::{cpu_name, gpu_names, n_cores};
 use crate::exit::{ALL_DONE, UNEXPECTED};
 use crate::paths::trainer_program;
 
-/// Check this machine: trainer and libtorch, devices, database
+/// Check this machine: trainer and libtorch, devices, Slurm, database
 #[derive(clap::Args)]
 pub struct DoctorArgs {
     /// The database
@@ -26,6 +26,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         ("cpu", Ok(format!("{}, {} cores", cpu_name(), n_cores()))),
         ("gpus", Ok(gpus())),
         ("trainer", trainer()),
+        ("slurm", Ok(slurm())),
         ("database", database(&args.db).await),
     ];
     let mut out = std::io::stdout().lock();
@@ -48,6 +49,28 @@ fn gpus() -> String {
         "none that nvidia-smi shows; trainers use the CPU".to_owned()
     } else {
         names.join(", ")
+    }
+}
+
+/// Whether `--engine slurm` would find a cluster; nothing else needs one.
+fn slurm() -> String {
+    let ask = |program: &str, args: &[&str]| Command::new(program).args(args).output();
+    let Ok(version) = ask("sbatch", &["--version"]) else {
+        return "no sbatch here; only `--engine slurm` would need it".to_owned();
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let version = text(&version.stdout);
+    let name = if version.is_empty() { "sbatch" } else { version.as_str() };
+    match ask("squeue", &["--me", "--noheader", "--array"]) {
+        Ok(queue) if queue.status.success() => {
+            format!("{name}; squeue answers, your jobs: {}", text(&queue.stdout).lines().count())
+        }
+        Ok(queue) => {
+            let complaint = text(&queue.stderr);
+            let last = complaint.lines().last().unwrap_or_default();
+            format!("{name} is installed, but no cluster answers: {last}")
+        }
+        Err(error) => format!("{name} is installed, but squeue cannot be started: {error}"),
     }
 }
 

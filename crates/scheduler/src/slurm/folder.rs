@@ -29,6 +29,12 @@ impl JobFolder {
         fs::write(self.orders(), orders.iter().map(line).collect::<String>())
     }
 
+    /// What the job is to execute; nothing where it was never written, or can be read no more.
+    pub(super) fn read_orders(&self) -> Vec<Order> {
+        let text = fs::read_to_string(self.orders()).unwrap_or_default();
+        text.lines().filter_map(|line| Order::parse(line).ok()).collect()
+    }
+
     pub(super) fn script(&self) -> PathBuf {
         self.0.join("script.sh")
     }
@@ -39,11 +45,6 @@ impl JobFolder {
 
     pub(super) fn log(&self) -> PathBuf {
         self.0.join("slurm.log")
-    }
-
-    /// Whether the job may have been submitted.
-    pub(super) fn has_orders(&self) -> bool {
-        self.orders().exists()
     }
 
     /// Notes that the job was not submitted and will not be.

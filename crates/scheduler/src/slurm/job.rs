@@ -1,5 +1,6 @@
 //! One job, from its name to its end, as far as the coordinator knows.
 
+use spec::SegmentId;
 use tokio::time::{Duration, Instant};
 
 use super::folder::JobFolder;
@@ -14,14 +15,22 @@ pub(super) struct Job {
     pub folder: JobFolder,
     pub stage: Stage,
     pub tails: Vec<Tail>,
+    /// Whether it asks for a share of a GPU only.
+    pub shares_gpu: bool,
+    /// The segment outside of its orders that they start from.
+    pub parent: Option<SegmentId>,
+    /// Not to go into an array: one with it was refused.
+    pub alone: bool,
     /// Whether the trainer's word of what it is has been passed on.
     pub is_introduced: bool,
+    /// When to give it up though the queue shows it.
+    pub deadline: Option<Instant>,
     /// What the queue showed last; None: no such job.
     standing: Option<Standing>,
     /// Since when, and in how many answers, the queue does not show it alive.
     missing: Option<(Instant, u32)>,
-    /// When to give it up though the queue shows it.
-    pub deadline: Option<Instant>,
+    /// Since when the queue lets it wait for a parent that is done.
+    held_up: Option<Instant>,
 }
 
 /// How far the coordinator has come with a job.
@@ -30,26 +39,17 @@ pub(super) enum Stage {
     /// Has a name.
     Named,
     /// Has orders; sbatch is to be asked, not before the time given.
-    Ready { request: JobRequest, not_before: Instant },
+    Ready { not_before: Instant },
     /// sbatch is being asked.
-    Submitting { request: JobRequest },
+    Submitting,
     /// sbatch did not say whether it has the job: the queue will, in the answer to question `from` or a
     /// later one.
-    Unclear { request: JobRequest, from: u64 },
+    Unclear { from: u64 },
     /// In the queue's hands. `id` is None of a job that an earlier coordinator submitted and that the
     /// queue does not show. Answers to questions before `from` do not know of it.
     Queued { id: Option<String>, from: u64 },
-    /// Nothing more is heard of it. `is_done`: every order has had its last event.
-    Over { is_done: bool },
-}
-
-/// What sbatch is asked for a job.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct JobRequest {
-    pub shares_gpu: bool,
-    pub after: Option<JobName>,
-    /// Not in an array: one with it was refused.
-    pub alone: bool,
+    /// Nothing more is heard of it.
+    Over,
 }
 
 /// What a look at a job's files shows.
@@ -70,20 +70,24 @@ impl Job {
             folder,
             stage: Stage::Named,
             tails: Vec::new(),
+            shares_gpu: false,
+            parent: None,
+            alone: false,
             is_introduced: false,
+            deadline: None,
             standing: None,
             missing: None,
-            deadline: None,
+            held_up: None,
         }
     }
 
     /// Takes in what the answer to question `question` shows under this job's name.
     pub(super) fn hear(&mut self, question: u64, shown: Option<&QueuedJob>, now: Instant) {
         match &mut self.stage {
-            Stage::Unclear { request, from } if question >= *from => {
+            Stage::Unclear { from } if question >= *from => {
                 self.stage = match shown {
                     Some(job) => Stage::Queued { id: Some(job.id.clone()), from: question },
-                    None => Stage::Ready { request: request.clone(), not_before: now },
+                    None => Stage::Ready { not_before: now },
                 };
             }
             Stage::Queued { id, from } if question >= *from => {
@@ -93,10 +97,10 @@ impl Job {
             }
             Stage::Named
             | Stage::Ready { .. }
-            | Stage::Submitting { .. }
+            | Stage::Submitting
             | Stage::Unclear { .. }
             | Stage::Queued { .. }
-            | Stage::Over { .. } => return,
+            | Stage::Over => return,
         }
         if matches!(self.stage, Stage::Queued { .. }) {
             self.note(shown.map(|job| job.standing.clone()), now);
@@ -105,7 +109,7 @@ impl Job {
 
     fn note(&mut self, standing: Option<Standing>, now: Instant) {
         self.missing = match (&standing, self.missing) {
-            (Some(Standing::Alive), _) => None,
+            (Some(Standing::Alive | Standing::Dependent), _) => None,
             (Some(Standing::Over { .. }) | None, None) => Some((now, 1)),
             (Some(Standing::Over { .. }) | None, Some((since, n))) => Some((since, n + 1)),
         };
@@ -115,6 +119,25 @@ impl Job {
     /// Nothing can come of it: it was never submitted.
     pub(super) fn never_submitted(&mut self, long_ago: Instant) {
         self.missing = Some((long_ago, GONE_ANSWERS));
+    }
+
+    /// The attempts that it was given, each with how far the job is.
+    pub(super) fn attempts(&self) -> impl Iterator<Item = (&Tail, &Stage)> {
+        self.tails.iter().map(|tail| (tail, &self.stage))
+    }
+
+    /// Asks sbatch for the job once more where the queue does not see that what it waits for is done:
+    /// the watcher of that job may have died before it could say so. Of two jobs of one name, one
+    /// executes.
+    pub(super) fn unblock(&mut self, is_parent_done: bool, grace: Duration, now: Instant) {
+        let is_held_up = is_parent_done
+            && matches!(self.stage, Stage::Queued { .. })
+            && self.standing == Some(Standing::Dependent);
+        self.held_up = is_held_up.then(|| self.held_up.unwrap_or(now));
+        if self.held_up.is_some_and(|since| now.duration_since(since) >= grace) {
+            (self.stage, self.standing, self.held_up) =
+                (Stage::Ready { not_before: now }, None, None);
+        }
     }
 
     /// Reads on, and judges a job that has come to its end. The mark of the end is looked for first:
@@ -128,8 +151,8 @@ impl Job {
                 Err(complaint) => look.complaint = Some(complaint),
             }
         }
-        if self.tails.iter().all(Tail::is_over) {
-            self.stage = Stage::Over { is_done: true };
+        if self.tails.iter().all(|tail| tail.end().is_some()) {
+            self.stage = Stage::Over;
         } else if self.is_at_its_end(code, grace, now) {
             look.exit = Some(self.bury(code));
         }
@@ -147,12 +170,19 @@ impl Job {
     }
 
     fn bury(&mut self, code: Option<i32>) -> Exit {
-        let began = self.folder.began();
-        let exit = verdict(&Evidence { began, code, standing: self.standing.as_ref() });
+        let (ended, open): (Vec<_>, Vec<_>) =
+            self.tails.iter().partition(|tail| tail.end().is_some());
+        let evidence = Evidence {
+            began: self.folder.began(),
+            is_between: !ended.is_empty() && !open.iter().any(|tail| tail.has_begun()),
+            code,
+            standing: self.standing.as_ref(),
+        };
+        let exit = verdict(&evidence);
         if code.is_none() {
             self.folder.revoke();
         }
-        self.stage = Stage::Over { is_done: false };
+        self.stage = Stage::Over;
         exit
     }
 }

@@ -24,7 +24,7 @@ mod submit;
 mod tail;
 mod verdict;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use spec::{Order, SegmentId, SlurmSpec};
@@ -34,11 +34,11 @@ use crate::engine::{Engine, EngineError, EngineEvent, Exit, Place};
 
 use controller::{Answer, Controller, Request};
 use folder::JobFolder;
-use job::{Job, JobRequest, Stage};
+use job::{Job, Stage};
 use name::JobName;
 use queue::Queue;
 use submit::{Refusal, Submission};
-use tail::Tail;
+use tail::{End, Tail};
 
 pub use controller::SlurmPrograms;
 
@@ -84,8 +84,8 @@ pub struct SlurmEngine {
     next_question: Instant,
     /// What sbatch said of a job that it will never take.
     refused: Option<String>,
-    /// What was told last, so that it is not told again and again.
-    told: Option<String>,
+    /// What was told since the queue last answered, so that it is not told again and again.
+    told: BTreeSet<String>,
     has_let_go: bool,
 }
 
@@ -104,7 +104,7 @@ impl SlurmEngine {
             is_asking: false,
             next_question: now,
             refused: None,
-            told: None,
+            told: BTreeSet::new(),
             has_let_go: false,
             setting,
         }
@@ -151,9 +151,11 @@ impl SlurmEngine {
         let (shown, now) = (queue.get(&name), Instant::now());
         job.stage = Stage::Queued { id: None, from: self.questions };
         job.hear(self.questions, shown, now);
-        if shown.is_none() && !job.folder.has_orders() {
+        let orders = job.folder.read_orders();
+        if shown.is_none() && orders.is_empty() {
             job.never_submitted(now.checked_sub(self.grace()).unwrap_or(now));
         }
+        self.describe(&mut job, &orders);
         let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or_else(|| {
             self.slots.push(None);
@@ -161,6 +163,13 @@ impl SlurmEngine {
         });
         self.slots[slot] = Some(job);
         slot
+    }
+
+    /// What follows for a job from its orders.
+    fn describe(&self, job: &mut Job, orders: &[Order]) {
+        let SlurmSetting { spec, fits_share, .. } = &self.setting;
+        job.shares_gpu = spec.shards > 1 && orders.iter().all(fits_share);
+        job.parent = orders.first().and_then(|order| order.segment.parent);
     }
 
     fn grace(&self) -> Duration {
@@ -179,9 +188,9 @@ impl SlurmEngine {
     }
 
     fn tell_once(&mut self, text: String) {
-        if self.told.as_ref() != Some(&text) {
+        if !self.told.contains(&text) {
             (self.setting.tell)(&text);
-            self.told = Some(text);
+            self.told.insert(text);
         }
     }
 
@@ -195,6 +204,7 @@ impl SlurmEngine {
         for slot in 0..self.slots.len() {
             self.look(slot, now);
         }
+        self.unblock(now);
         self.submit(now);
         self.ask(now);
     }
@@ -225,29 +235,26 @@ impl SlurmEngine {
         }
     }
 
-    /// Asks sbatch for every job that is ready and whose parent's id is known; alike ones as arrays.
+    /// Asks sbatch for every job that is ready and whose parent's job is known; alike ones as arrays.
     fn submit(&mut self, now: Instant) {
         let mut alike: BTreeMap<(String, Vec<String>, Option<u32>), Vec<JobName>> = BTreeMap::new();
         for slot in 0..self.slots.len() {
             let Some(job) = &self.slots[slot] else { continue };
-            let Stage::Ready { request, not_before } = &job.stage else { continue };
-            if now < *not_before {
+            let Stage::Ready { not_before } = job.stage else { continue };
+            if now < not_before {
                 continue;
             }
-            let after = match self.dependency(request.after.as_ref()) {
-                Dependency::None => None,
+            let after = match self.dependency(job.parent) {
+                Dependency::Done => None,
                 Dependency::Job(id) => Some(id),
                 Dependency::NotYet => continue,
                 Dependency::Lost => {
-                    self.drop_unsubmitted(
-                        slot,
-                        "before it began: the job that it waits for is lost",
-                    );
+                    self.withdraw(slot, "before it began: what it starts from did not finish");
                     continue;
                 }
             };
-            let options = submit::options(&self.setting.spec, request.shares_gpu, after.as_deref());
-            let alone = request.alone.then_some(job.name.index);
+            let options = submit::options(&self.setting.spec, job.shares_gpu, after.as_deref());
+            let alone = job.alone.then_some(job.name.index);
             let key = (job.name.batch.clone(), options, alone);
             alike.entry(key).or_default().push(job.name.clone());
         }
@@ -259,28 +266,44 @@ impl SlurmEngine {
 
     fn request(&mut self, names: Vec<JobName>, options: Vec<String>) {
         for job in self.slots.iter_mut().flatten().filter(|job| names.contains(&job.name)) {
-            if let Stage::Ready { request, .. } = &job.stage {
-                job.stage = Stage::Submitting { request: request.clone() };
-            }
+            job.stage = Stage::Submitting;
         }
         let script = JobFolder::of(&self.setting.jobs, &names[0]).script();
         self.controller.request(Request::Submit(Submission { names, script, options }));
     }
 
-    fn dependency(&self, after: Option<&JobName>) -> Dependency {
-        let Some(name) = after else { return Dependency::None };
-        let stage = self.slots.iter().flatten().find(|job| job.name == *name).map(|job| &job.stage);
-        match stage {
-            Some(Stage::Queued { id: Some(id), .. }) => Dependency::Job(id.clone()),
-            Some(Stage::Over { is_done: false }) => Dependency::Lost,
-            Some(Stage::Over { is_done: true }) | None => Dependency::None,
-            Some(
+    /// What a job that starts from `parent` has to wait for: of the attempts at it that jobs here were
+    /// given, the newest counts.
+    fn dependency(&self, parent: Option<SegmentId>) -> Dependency {
+        let attempts = self.slots.iter().flatten().flat_map(Job::attempts);
+        let of_parent = attempts.filter(|(tail, _)| Some(tail.segment_id) == parent);
+        let Some((tail, stage)) = of_parent.max_by_key(|(tail, _)| tail.attempt) else {
+            return Dependency::Done;
+        };
+        match (tail.end(), stage) {
+            (Some(End::Finished), _) => Dependency::Done,
+            (Some(End::Otherwise), _) | (None, Stage::Over) => Dependency::Lost,
+            (None, Stage::Queued { id: Some(id), .. }) => Dependency::Job(id.clone()),
+            (
+                None,
                 Stage::Named
                 | Stage::Ready { .. }
-                | Stage::Submitting { .. }
+                | Stage::Submitting
                 | Stage::Unclear { .. }
                 | Stage::Queued { id: None, .. },
             ) => Dependency::NotYet,
+        }
+    }
+
+    /// Gives jobs another way into the queue that it does not let go.
+    fn unblock(&mut self, now: Instant) {
+        let grace = self.grace();
+        for slot in 0..self.slots.len() {
+            let Some(parent) = self.slots[slot].as_ref().map(|job| job.parent) else { continue };
+            let is_parent_done = matches!(self.dependency(parent), Dependency::Done);
+            if let Some(job) = &mut self.slots[slot] {
+                job.unblock(is_parent_done, grace, now);
+            }
         }
     }
 
@@ -311,6 +334,7 @@ impl SlurmEngine {
                 self.tell_once(format!("squeue does not answer, jobs are left alone: {message}"));
             }
             Ok(queue) => {
+                self.told.clear();
                 let now = Instant::now();
                 for job in self.slots.iter_mut().flatten() {
                     job.hear(self.questions, queue.get(&job.name), now);
@@ -338,30 +362,29 @@ impl SlurmEngine {
 
     /// An array that is refused may be too long, or one job too many: its jobs are asked for alone.
     fn take_refusal(&mut self, slot: usize, refusal: &Refusal, is_array: bool) {
-        let Some(Job { stage: Stage::Submitting { request }, .. }) = &self.slots[slot] else {
-            return;
-        };
-        let request = JobRequest { alone: true, ..request.clone() };
         let now = Instant::now();
         let later = now + 3 * Duration::from_secs_f64(self.setting.spec.ask_s);
+        if let Some(job) = &mut self.slots[slot] {
+            job.alone = true;
+        }
         match refusal {
             Refusal::Unclear(message) => {
                 self.tell_once(format!(
                     "sbatch does not answer, and will be asked again: {message}"
                 ));
-                self.set_stage(slot, Stage::Unclear { request, from: self.questions + 1 });
+                self.set_stage(slot, Stage::Unclear { from: self.questions + 1 });
             }
             Refusal::Full(_) | Refusal::Never(_) if is_array => {
-                self.set_stage(slot, Stage::Ready { request, not_before: now });
+                self.set_stage(slot, Stage::Ready { not_before: now });
                 self.next_look = now;
             }
             Refusal::Full(message) => {
                 self.tell_once(format!("the queue is full for now: {message}"));
-                self.set_stage(slot, Stage::Ready { request, not_before: later });
+                self.set_stage(slot, Stage::Ready { not_before: later });
             }
             Refusal::Never(message) => {
                 self.refused = Some(message.clone());
-                self.drop_unsubmitted(slot, &format!("before it began: {message}"));
+                self.withdraw(slot, &format!("before it began: {message}"));
             }
         }
     }
@@ -372,10 +395,11 @@ impl SlurmEngine {
         }
     }
 
-    fn drop_unsubmitted(&mut self, slot: usize, how: &str) {
+    /// Gives up a job that the queue does not have.
+    fn withdraw(&mut self, slot: usize, how: &str) {
         if let Some(job) = &mut self.slots[slot] {
             job.folder.withdraw();
-            job.stage = Stage::Over { is_done: false };
+            job.stage = Stage::Over;
         }
         let exit = Exit { how: how.to_owned(), out_of_memory: false, ran: false };
         self.events.push_back(EngineEvent::Exited { slot, exit });
@@ -384,8 +408,8 @@ impl SlurmEngine {
 
 /// What a job has to wait for in the queue.
 enum Dependency {
-    /// Nothing: what it starts from is done.
-    None,
+    /// Nothing: what it starts from is there.
+    Done,
     Job(String),
     /// A job whose id is not known yet.
     NotYet,
@@ -402,7 +426,7 @@ impl Engine for SlurmEngine {
         if let Some(message) = self.refused.clone() {
             return Err(EngineError::Refused { message });
         }
-        let is_named = |job: &Job| !matches!(job.stage, Stage::Over { .. });
+        let is_named = |job: &Job| job.stage != Stage::Over;
         let name = match self.slots[slot].as_ref().filter(|job| is_named(job)) {
             Some(job) => job.name.clone(),
             None => self.name_next(),
@@ -420,22 +444,21 @@ impl Engine for SlurmEngine {
         &mut self,
         slot: usize,
         orders: &[Order],
-        after: Option<usize>,
+        // What orders start from says more than on which slot that is.
+        _after: Option<usize>,
     ) -> Result<(), EngineError> {
-        let after = after.and_then(|slot| self.slots[slot].as_ref()).map(|job| job.name.clone());
-        let SlurmSetting { spec, jobs, trainer, fits_share, .. } = &self.setting;
-        let shares_gpu = spec.shards > 1 && orders.iter().all(fits_share);
+        let SlurmSetting { spec, jobs, trainer, .. } = &self.setting;
         let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };
-        let Some(job) = &mut self.slots[slot] else { return Ok(()) };
+        let Some(mut job) = self.slots[slot].take() else { return Ok(()) };
         let script = script::script(jobs, &job.name, trainer, device, spec.cpus);
         job.folder
             .prepare(orders, &script)
             .map_err(|source| EngineError::Job { path: jobs.join(job.name.to_string()), source })?;
         job.tails = orders.iter().map(Tail::of).collect();
-        let now = Instant::now();
-        let request = JobRequest { shares_gpu, after, alone: false };
-        job.stage = Stage::Ready { request, not_before: now };
-        self.next_look = now;
+        self.describe(&mut job, orders);
+        self.next_look = Instant::now();
+        job.stage = Stage::Ready { not_before: self.next_look };
+        self.slots[slot] = Some(job);
         Ok(())
     }
 
@@ -475,7 +498,7 @@ impl Engine for SlurmEngine {
         for job in self.slots.iter_mut().flatten() {
             if matches!(job.stage, Stage::Ready { .. }) {
                 job.folder.withdraw();
-                job.stage = Stage::Over { is_done: false };
+                job.stage = Stage::Over;
             }
         }
     }
@@ -486,7 +509,7 @@ impl Engine for SlurmEngine {
     }
 
     fn n_alive(&self) -> usize {
-        let is_alive = |job: &&Job| !matches!(job.stage, Stage::Named | Stage::Over { .. });
+        let is_alive = |job: &&Job| !matches!(job.stage, Stage::Named | Stage::Over);
         if self.has_let_go { 0 } else { self.slots.iter().flatten().filter(is_alive).count() }
     }
 }

@@ -23,8 +23,21 @@ pub(super) struct QueuedJob {
 pub(super) enum Standing {
     /// Waiting, executing, or on the way from one to the other.
     Alive,
+    /// Waiting for another job to end.
+    Dependent,
     /// Its state by Slurm's name, and Slurm's reason where it gives one.
     Over { state: String, reason: Option<String> },
+}
+
+impl Standing {
+    /// How much is still to be expected.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Over { .. } => 0,
+            Self::Dependent => 1,
+            Self::Alive => 2,
+        }
+    }
 }
 
 pub(super) type Queue = HashMap<JobName, QueuedJob>;
@@ -49,12 +62,12 @@ pub(super) async fn ask(squeue: &str) -> Result<Queue, String> {
     }
 }
 
-/// Of several jobs of one name, the one that is alive counts.
+/// Of several jobs of one name, the one that can still do most counts.
 fn parse(text: &str) -> Queue {
     let mut queue = Queue::new();
     for (name, job) in text.lines().filter_map(parse_line) {
-        let is_better = job.standing == Standing::Alive || !queue.contains_key(&name);
-        if is_better {
+        let known = queue.get(&name).map(|known| known.standing.rank());
+        if known.is_none_or(|known| job.standing.rank() > known) {
             queue.insert(name, job);
         }
     }
@@ -88,12 +101,13 @@ fn standing(state: &str, reason: &str) -> Standing {
         "REVOKED",
         "TIMEOUT",
     ];
-    match FINAL.contains(&state) {
-        false => Standing::Alive,
-        true => Standing::Over {
+    match (FINAL.contains(&state), state, reason) {
+        (true, ..) => Standing::Over {
             state: state.to_owned(),
             reason: (reason != "None").then(|| reason.to_owned()),
         },
+        (false, "PENDING", "Dependency") => Standing::Dependent,
+        (false, ..) => Standing::Alive,
     }
 }
 
@@ -111,7 +125,8 @@ mod tests {
         let of = |index| queue.get(&JobName { batch: "a-b-0".into(), index });
         let alive = |id: &str| QueuedJob { id: id.into(), standing: Standing::Alive };
         assert_eq!(of(13), Some(&alive("12_13")));
-        assert_eq!(of(7), Some(&alive("15")));
+        let dependent = QueuedJob { id: "15".into(), standing: Standing::Dependent };
+        assert_eq!(of(7), Some(&dependent));
         let over = Standing::Over { state: "TIMEOUT".into(), reason: Some("TimeLimit".into()) };
         assert_eq!(of(8).map(|job| &job.standing), Some(&over));
         assert_eq!(queue.len(), 3);

@@ -16,7 +16,14 @@ pub(super) struct Tail {
     folder: PathBuf,
     /// Bytes that have been read: complete lines.
     offset: u64,
-    is_over: bool,
+    end: Option<End>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Finished,
+    Otherwise,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +47,17 @@ impl Tail {
         folder: PathBuf,
         offset: u64,
     ) -> Self {
-        Self { segment_id, attempt, folder, offset, is_over: false }
+        Self { segment_id, attempt, folder, offset, end: None }
     }
 
-    /// Whether the attempt's last event has been read.
-    pub(super) const fn is_over(&self) -> bool {
-        self.is_over
+    /// How the attempt ended; None while its last event has not been read.
+    pub(super) const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Whether it has written anything.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.offset > 0
     }
 
     /// What it has said since; a line that is not complete yet is left for later.
@@ -54,7 +66,7 @@ impl Tail {
     /// A file that cannot be read, or a line that is no event: whatever is before it is said again the
     /// next time.
     pub(super) fn read(&mut self) -> Result<Vec<Said>, TailError> {
-        if self.is_over {
+        if self.end.is_some() {
             return Ok(Vec::new());
         }
         let path = self.folder.join("events.jsonl");
@@ -74,12 +86,20 @@ impl Tail {
             }
         }
         self.offset += complete.len() as u64;
-        self.is_over = said.iter().any(|said| said.event.is_last());
+        self.end = said.iter().find_map(|said| end_of(&said.event));
         Ok(said)
     }
 
     const fn said(&self, event: TrainerEvent) -> Said {
         Said { segment_id: self.segment_id, attempt: self.attempt, event }
+    }
+}
+
+fn end_of(event: &TrainerEvent) -> Option<End> {
+    match event {
+        TrainerEvent::Finished { .. } => Some(End::Finished),
+        _ if event.is_last() => Some(End::Otherwise),
+        _ => None,
     }
 }
 
@@ -120,10 +140,10 @@ mod tests {
         let (half, rest) = finished.split_at(20);
         write!(file, "{started}{half}").unwrap();
         assert_eq!(tail.read().unwrap().len(), 1);
-        assert!(tail.read().unwrap().is_empty() && !tail.is_over());
+        assert!(tail.read().unwrap().is_empty() && tail.end().is_none());
         write!(file, "{rest}").unwrap();
-        assert_eq!(tail.read().unwrap()[0].event.is_last(), true);
-        assert!(tail.is_over());
+        assert_eq!(tail.read().unwrap().len(), 1);
+        assert_eq!(tail.end(), Some(End::Finished));
 
         let known = started.len() as u64;
         let mut again = Tail::from(SegmentId(Id::of(&1)), 2, folder.path().to_owned(), known);

@@ -8,6 +8,8 @@ use crate::engine::Exit;
 pub(super) struct Evidence<'a> {
     /// Whether its script began to execute.
     pub began: bool,
+    /// Whether it ended between two orders: some have ended, and no other was begun.
+    pub is_between: bool,
     /// The trainer's exit code, where the script came to its end.
     pub code: Option<i32>,
     /// What the queue shows; None: no such job.
@@ -20,17 +22,26 @@ pub(super) const KILLED: i32 = 128 + 9;
 pub(super) fn verdict(evidence: &Evidence<'_>) -> Exit {
     let state = match evidence.standing {
         Some(Standing::Over { state, reason }) => Some((state.as_str(), reason.as_deref())),
-        Some(Standing::Alive) | None => None,
+        Some(Standing::Alive | Standing::Dependent) | None => None,
     };
     let out_of_memory = matches!(state, Some(("OUT_OF_MEMORY", _)));
-    let ran = evidence.began || evidence.code.is_some();
-    let how = match (evidence.code, ran) {
-        _ if out_of_memory && ran => "out of memory (Slurm says OUT_OF_MEMORY)".to_owned(),
+    let how = match (evidence.code, evidence.began) {
+        _ if out_of_memory && evidence.began => {
+            "out of memory (Slurm says OUT_OF_MEMORY)".to_owned()
+        }
         (Some(code), _) => of_code(code),
         (None, true) => of_state(state),
         (None, false) => format!("before it began: {}", before(state)),
     };
+    // A job that Slurm started and that could not even begin would not the next time either.
+    let was_started = state.is_some_and(|(state, _)| !is_taken_back(state));
+    let ran = (evidence.began || was_started) && !evidence.is_between;
     Exit { how, out_of_memory, ran }
+}
+
+/// Final states of jobs that nobody need have started.
+fn is_taken_back(state: &str) -> bool {
+    matches!(state, "CANCELLED" | "DEADLINE" | "PREEMPTED" | "REVOKED")
 }
 
 fn of_code(code: i32) -> String {
@@ -101,8 +112,23 @@ mod tests {
                 true,
             ),
         ] {
-            let exit = verdict(&Evidence { began, code, standing: standing.as_ref() });
-            assert_eq!(exit, Exit { how: how.into(), out_of_memory, ran: began }, "{standing:?}");
+            let evidence = Evidence { began, is_between: false, code, standing: standing.as_ref() };
+            let expected = Exit { how: how.into(), out_of_memory, ran: began };
+            assert_eq!(verdict(&evidence), expected, "{standing:?}");
         }
+    }
+
+    #[test]
+    fn what_was_never_begun_is_not_blamed_but_what_cannot_begin_is() {
+        let failed = Standing::Over { state: "FAILED".into(), reason: None };
+        let ran = |began, is_between, standing| {
+            verdict(&Evidence { began, is_between, code: Some(1), standing }).ran
+        };
+        assert!(
+            !ran(true, true, Some(&failed)),
+            "the parent failed, and the child was passed over"
+        );
+        assert!(ran(false, false, Some(&failed)), "the node could not start the script");
+        assert!(!ran(false, false, None));
     }
 }

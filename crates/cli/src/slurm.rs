@@ -1,0 +1,147 @@
+//! `--engine slurm`: what a sweep file's `[slurm]` table and this machine make of the engine.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::Context;
+use scheduler::{Lane, LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
+use spec::{Order, SlurmSpec, SweepSpec};
+
+use crate::costs::Guess;
+use crate::devices::NamedSlot;
+use crate::exit::bad_input;
+use crate::journal::now;
+use crate::memory::memory_bytes;
+use crate::paths::{Workplace, trainer_program};
+use crate::progress::say;
+use crate::recover::Queued;
+
+/// What the sweep asks a queue for.
+///
+/// # Errors
+/// A sweep file without the table.
+pub fn asked(sweep: &SweepSpec) -> anyhow::Result<&SlurmSpec> {
+    let table = sweep.slurm.as_ref().context(
+        "--engine slurm reads the table [slurm] of the sweep file, which has none; an empty one will do (docs/slurm.md)",
+    );
+    table.map_err(bad_input)
+}
+
+/// The database's folder as every node sees it: absolute, and inside the shared directory.
+///
+/// # Errors
+/// A folder that cannot be made, or is outside.
+pub fn workplace(db: &Path, spec: &SlurmSpec) -> anyhow::Result<Workplace> {
+    let workplace = Workplace::of(db);
+    let folder = workplace.folder();
+    std::fs::create_dir_all(folder)
+        .and_then(|()| folder.canonicalize())
+        .with_context(|| format!("cannot use the folder `{}`", folder.display()))
+        .and_then(|folder| check_shared(&folder, spec).map(|()| folder))
+        .map(|folder| Workplace::of(&folder.join(db.file_name().unwrap_or_default())))
+        .map_err(bad_input)
+}
+
+fn check_shared(folder: &Path, spec: &SlurmSpec) -> anyhow::Result<()> {
+    let Some(shared) = &spec.shared else { return Ok(()) };
+    let shared = shared
+        .canonicalize()
+        .with_context(|| format!("slurm.shared: there is no directory `{}`", shared.display()))?;
+    anyhow::ensure!(
+        folder.starts_with(&shared),
+        "slurm.shared: the database is in `{}`, which is not in `{}`: give --db a file there",
+        folder.display(),
+        shared.display()
+    );
+    Ok(())
+}
+
+/// One slot a job, each of which has what the table asks for.
+pub fn slots(spec: &SlurmSpec) -> Vec<NamedSlot> {
+    let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };
+    let slot = Slot { device: device.to_owned(), visible_gpu: None, threads: spec.cpus };
+    // Which node a job gets is not known before it begins.
+    let device_name = match &spec.partition {
+        Some(partition) => format!("Slurm, partition {partition}"),
+        None => "Slurm".to_owned(),
+    };
+    let named = |job: usize| {
+        let lane = Lane { device: job, device_bytes: None };
+        NamedSlot { slot: slot.clone(), device_name: device_name.clone(), lane, number: 0 }
+    };
+    (0..spec.max_jobs as usize).map(named).collect()
+}
+
+pub fn guess(spec: &SlurmSpec) -> Guess {
+    if spec.gpus_per_node == 0 { Guess::CORE } else { Guess::GPU }
+}
+
+/// # Errors
+/// A trainer that is not there.
+pub fn engine(
+    sweep: &SweepSpec,
+    spec: &SlurmSpec,
+    workplace: &Workplace,
+) -> anyhow::Result<SlurmEngine> {
+    let trainer = trainer_program()?;
+    let trainer = trainer
+        .canonicalize()
+        .with_context(|| format!("there is no trainer at `{}`", trainer.display()))?;
+    Ok(SlurmEngine::new(SlurmSetting {
+        spec: spec.clone(),
+        jobs: workplace.jobs(),
+        trainer,
+        prefix: format!("isoflop-{}-{:x}", sweep.name, (1e3 * now()) as u64),
+        programs: SlurmPrograms::default(),
+        fits_share: fits_share(spec),
+        tell: Box::new(say),
+    }))
+}
+
+/// Whether an order needs at most a share of a GPU's memory.
+fn fits_share(spec: &SlurmSpec) -> Box<dyn Fn(&Order) -> bool> {
+    let share = spec.gpu_memory_bytes.map(|bytes| bytes / f64::from(spec.shards));
+    Box::new(move |order| share.is_some_and(|share| memory_bytes(&order.segment) <= share))
+}
+
+/// Lets the engine go on with what jobs of earlier coordinators execute of a plan; the slot of each.
+///
+/// # Errors
+/// A queue that does not answer.
+pub async fn adopt(
+    engine: &mut SlurmEngine,
+    workplace: &Workplace,
+    plan: &Plan,
+    queued: &[Queued],
+) -> anyhow::Result<Vec<Adopted>> {
+    let planned: HashSet<_> = plan.segments.iter().map(|segment| segment.id).collect();
+    let queued = queued.iter().filter(|queued| planned.contains(&queued.attempt.segment_id));
+    let left: Vec<_> = queued.clone().filter_map(|queued| left_behind(workplace, queued)).collect();
+    if !left.is_empty() {
+        say(&format!(
+            "{} segments are in the queue already, or were: going on with them",
+            left.len()
+        ));
+    }
+    let slots = engine.adopt(&left).await?;
+    let adopted = |(queued, slot): (&Queued, usize)| Adopted { queued: queued.clone(), slot };
+    Ok(queued.zip(slots).map(adopted).collect())
+}
+
+/// An attempt that goes on, and on which slot.
+#[derive(Clone, Debug)]
+pub struct Adopted {
+    pub queued: Queued,
+    pub slot: usize,
+}
+
+fn left_behind(workplace: &Workplace, queued: &Queued) -> Option<LeftBehind> {
+    let Queued { attempt, known_bytes, .. } = queued;
+    Some(LeftBehind {
+        segment_id: attempt.segment_id,
+        attempt: attempt.attempt,
+        job: attempt.job.clone()?,
+        attempt_dir: workplace.attempt(attempt.segment_id, attempt.attempt),
+        known_bytes: *known_bytes,
+    })
+}
