@@ -145,6 +145,11 @@ fn kill(pid: u32) {
     let _ = command.args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
+#[expect(clippy::print_stdout, reason = "tests print what a failure is looked at again with")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
 /// Kills coordinators (one in three) and trainers until so many have died. Begins anew in a fresh folder
 /// whenever a sweep gets done; each one that does is compared.
 fn disturb(
@@ -154,7 +159,7 @@ fn disturb(
     longest: Duration,
 ) {
     let seed = setting("ISOFLOP_FAULT_SEED", SEED);
-    println!("seed {seed}, {n_kills} kills");
+    tell(&format!("seed {seed}, {n_kills} kills"));
     let mut chance = Chance(seed);
     let undisturbed = Disturbed::new(trainer, environment);
     undisturbed.finish();
@@ -169,7 +174,7 @@ fn disturb(
         check(&disturbed, &expected);
         n_sweeps += 1;
     }
-    println!("{killed} killed over {n_sweeps} sweeps");
+    tell(&format!("{killed} killed over {n_sweeps} sweeps"));
 }
 
 /// One invocation of the sweep, until its coordinator is killed or it ends; how many were killed.
