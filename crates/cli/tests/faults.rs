@@ -41,6 +41,12 @@ schedule = { decay = "rsqrt", timescale = 40, warmup = 5, cooldown = 0.2 }
 [eval]
 examples = 128
 every = 20
+[[transfer]]
+method = "few-shot"
+shots = [5]
+pool = 64
+classes = 4
+examples = 64
 "#;
 
 /// Everything that must not depend on when, how often or in which order segments were executed.
@@ -48,7 +54,7 @@ const RESULTS: [&str; 3] = [
     "select trial_id, state, val_loss, val_error, params, steps, train_flops
      from trial_result order by trial_id",
     "select segment_id, metric, step, value from measurement
-     where metric like 'val_%' order by segment_id, metric, step",
+     where metric like 'val_%' or metric like 'few_shot_%' order by segment_id, metric, step",
     "select segment_id, state, end_step, checkpoint_step, checkpoint_digest
      from segment order by segment_id",
 ];
