@@ -8,6 +8,7 @@
 #   make check               formatting, lints, docs
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
+#   make soak KILLS=500      the tests of kills, with so many of them
 #   make setup               libtorch into .venv and .libtorch; the others call it
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
@@ -20,13 +21,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-slurm build sweep plan figures query test check parity bench data-cifar10 clean
+.PHONY: help setup setup-slurm build sweep plan figures query test check parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
 DB ?= results/isoflop.db
 FORMAT ?= table
 N ?= 0
+KILLS ?= 500
 CARGO := cargo
 ISOFLOP := target/release/isoflop
 SETTINGS := $(foreach pair,$(SET),--set '$(pair)')
@@ -73,6 +75,10 @@ parity: build
 
 bench: build
 	@bench/run.sh
+
+soak: setup
+	$(CARGO) build --release --workspace --bins
+	ISOFLOP_FAULT_KILLS='$(KILLS)' $(CARGO) test --release --workspace --test faults -- --nocapture --test-threads 1
 
 data-cifar10:
 	@scripts/data-cifar10.sh '$(FROM)'

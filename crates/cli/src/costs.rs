@@ -76,7 +76,8 @@ struct Work {
 
 impl Guess {
     /// A core of a CPU: tiny models cost their overhead.
-    pub const CORE: Self = Self { step_overhead_s: 5e-4, flops_per_s: 4e10 };
+    pub const CORE: Self =
+        Self { step_overhead_s: scheduler::STEP_OVERHEAD_S, flops_per_s: scheduler::FLOPS_PER_S };
     pub const GPU: Self = Self { step_overhead_s: 2e-3, flops_per_s: 1e14 };
 
     pub const fn of(slot: &NamedSlot) -> Self {

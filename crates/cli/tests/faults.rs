@@ -41,6 +41,12 @@ schedule = { decay = "rsqrt", timescale = 40, warmup = 5, cooldown = 0.2 }
 [eval]
 examples = 128
 every = 20
+[[transfer]]
+method = "few-shot"
+shots = [5]
+pool = 64
+classes = 4
+examples = 64
 "#;
 
 /// Everything that must not depend on when, how often or in which order segments were executed.
@@ -48,7 +54,7 @@ const RESULTS: [&str; 3] = [
     "select trial_id, state, val_loss, val_error, params, steps, train_flops
      from trial_result order by trial_id",
     "select segment_id, metric, step, value from measurement
-     where metric like 'val_%' order by segment_id, metric, step",
+     where metric like 'val_%' or metric like 'few_shot_%' order by segment_id, metric, step",
     "select segment_id, state, end_step, checkpoint_step, checkpoint_digest
      from segment order by segment_id",
 ];
@@ -145,6 +151,11 @@ fn kill(pid: u32) {
     let _ = command.args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
+#[expect(clippy::print_stdout, reason = "tests print what a failure is looked at again with")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
 /// Kills coordinators (one in three) and trainers until so many have died. Begins anew in a fresh folder
 /// whenever a sweep gets done; each one that does is compared.
 fn disturb(
@@ -154,7 +165,7 @@ fn disturb(
     longest: Duration,
 ) {
     let seed = setting("ISOFLOP_FAULT_SEED", SEED);
-    println!("seed {seed}, {n_kills} kills");
+    tell(&format!("seed {seed}, {n_kills} kills"));
     let mut chance = Chance(seed);
     let undisturbed = Disturbed::new(trainer, environment);
     undisturbed.finish();
@@ -169,7 +180,7 @@ fn disturb(
         check(&disturbed, &expected);
         n_sweeps += 1;
     }
-    println!("{killed} killed over {n_sweeps} sweeps");
+    tell(&format!("{killed} killed over {n_sweeps} sweeps"));
 }
 
 /// One invocation of the sweep, until its coordinator is killed or it ends; how many were killed.

@@ -249,7 +249,8 @@ fn a_failed_evaluation_fails_no_trial_and_is_tried_again() {
 #[test]
 fn an_evaluation_that_is_asked_for_later_needs_its_parents_checkpoint_alone() {
     let place = place();
-    place.stdout(&["sweep", "sweep.toml", "--set", "transfer=[]"], 0);
+    let keep = ["sweep", "sweep.toml", "--set", "checkpoints.keep=\"all\""];
+    place.stdout(&[&keep[..], &["--set", "transfer=[]"]].concat(), 0);
     let attempts = "select count(*) from attempt";
     let trained = number(&place, attempts);
     let trial_ids = "select group_concat(trial_id order by trial_id) as ids from trial_result";
@@ -258,7 +259,7 @@ fn an_evaluation_that_is_asked_for_later_needs_its_parents_checkpoint_alone() {
     let leaf = &place.query("select leaf_segment_id as id from sweep_trial limit 1")[0]["id"];
     let checkpoints = place.path("results/checkpoints").join(leaf.as_str().unwrap());
     std::fs::remove_dir_all(checkpoints).unwrap();
-    place.stdout(&["sweep", "sweep.toml"], 0);
+    place.stdout(&keep, 0);
     assert_eq!(number(&place, attempts), trained + N_EVALUATIONS + 1);
     assert_eq!(place.query(trial_ids), before);
     assert!(place.path("results/figures/several/few_shot_10_error.png").exists());

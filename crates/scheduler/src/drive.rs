@@ -178,13 +178,12 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
             let segments = self.schedule.bundle(bundles, root.id);
             let micro_batches =
                 segments.iter().map(|segment| self.schedule.micro_batch(segment.id)).collect();
-            let after = root.spec.parent.and_then(|parent| self.schedule.slot_of(parent));
             let launch = Launch { slot, place, segments, micro_batches };
             let orders = self.journal.begin(&launch).await.map_err(DriveError::Journal)?;
             for order in &orders {
                 self.schedule.launch(order.segment_id, order.attempt, slot, self.now())?;
             }
-            self.engine.launch(slot, &orders, after).await.map_err(DriveError::Engine)?;
+            self.engine.launch(slot, &orders).await.map_err(DriveError::Engine)?;
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ pub trait Engine {
     /// A trainer cannot be started at all; that it dies later is an event.
     fn wake(&mut self, slot: usize) -> Result<Place, EngineError>;
 
-    /// Hands orders to an idle slot that is awake, to be executed one after the other, and not before
-    /// all those of the slot `after` have ended.
+    /// Hands orders to an idle slot that is awake, to be executed one after the other, and none before
+    /// its parent, wherever that is executed.
     ///
     /// # Errors
     /// They cannot be handed over at all.
@@ -24,7 +24,6 @@ pub trait Engine {
         &mut self,
         slot: usize,
         orders: &[Order],
-        after: Option<usize>,
     ) -> impl Future<Output = Result<(), EngineError>>;
 
     /// The next thing that happens on any slot. Waits for ever where nothing can happen any more.

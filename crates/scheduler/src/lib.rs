@@ -24,7 +24,7 @@ pub use drive::{DriveError, End, Ended, Journal, Launch, Stop, drive};
 pub use engine::{Engine, EngineError, EngineEvent, Exit, Place, Said};
 pub use lanes::{Lane, Lanes};
 pub use local::{LocalEngine, Slot};
-pub use plan::{Plan, PlannedSegment, PlannedTrial, guessed_s};
+pub use plan::{FLOPS_PER_S, Plan, PlannedSegment, PlannedTrial, STEP_OVERHEAD_S, guessed_s};
 pub use policy::{Budget, Charge, Policy};
 pub use schedule::{Consequence, Schedule};
 pub use simulate::{Simulation, simulate};

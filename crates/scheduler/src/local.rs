@@ -160,12 +160,7 @@ impl Engine for LocalEngine {
         Ok(Place { pid, job: None })
     }
 
-    async fn launch(
-        &mut self,
-        slot: usize,
-        orders: &[Order],
-        _after: Option<usize>,
-    ) -> Result<(), EngineError> {
+    async fn launch(&mut self, slot: usize, orders: &[Order]) -> Result<(), EngineError> {
         let mut lines = String::new();
         for order in orders {
             lines +=

@@ -159,11 +159,13 @@ impl PlannedSegment {
     }
 }
 
+/// Guesses: seconds of a step of a model without any arithmetic, and what a CPU core computes in a second.
+pub const STEP_OVERHEAD_S: f64 = 5e-4;
+pub const FLOPS_PER_S: f64 = 4e10;
+
 /// A guess at a segment's seconds on one CPU core, where nothing was measured. A step of a tiny model
 /// costs its overhead, not its arithmetic: hence two terms.
 pub fn guessed_s(segment: &SegmentSpec) -> f64 {
-    const STEP_OVERHEAD_S: f64 = 5e-4;
-    const FLOPS_PER_S: f64 = 4e10;
     segment.steps() as f64 * STEP_OVERHEAD_S
         + (segment.train_flops() + validation_flops(segment)) / FLOPS_PER_S
 }

@@ -207,11 +207,6 @@ impl<'a> Schedule<'a> {
         segments.truncate(n);
     }
 
-    /// The slot that executes a segment.
-    pub fn slot_of(&self, segment: SegmentId) -> Option<usize> {
-        Some(self.running.get(self.index.get(&segment)?)?.slot)
-    }
-
     /// What to hand over as micro-batch, where it is not the recipe's.
     pub fn micro_batch(&self, segment: SegmentId) -> Option<u32> {
         let at = *self.index.get(&segment)?;

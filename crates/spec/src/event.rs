@@ -137,6 +137,9 @@ pub enum LineError {
     Format { found: u32 },
 }
 
+/// Exit code of a trainer that was paused: its job is to be queued again. The kernel's "should be restarted".
+pub const PAUSED_EXIT_CODE: u8 = 85;
+
 /// Name of a checkpoint's folder inside [`Order::checkpoints`].
 pub fn checkpoint_name(step: u64) -> String {
     format!("step-{step:08}")

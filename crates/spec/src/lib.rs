@@ -22,7 +22,8 @@ mod trial;
 
 pub use data::{DataSpec, ImageFolderSpec, OnCorrupt, ProceduralSpec};
 pub use event::{
-    Failure, LineError, Order, Ready, Spent, TrainerEvent, TrainerLine, checkpoint_name,
+    Failure, LineError, Order, PAUSED_EXIT_CODE, Ready, Spent, TrainerEvent, TrainerLine,
+    checkpoint_name,
 };
 pub use id::{Id, IdError, SegmentId, TrialId, canonical_json};
 pub use keep::Keep;

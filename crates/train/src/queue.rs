@@ -33,12 +33,12 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The trainer's exit code. 85 (the kernel's "should be restarted") is what a job's script looks at.
+    /// The trainer's exit code.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::NotDone => 1,
-            Self::Paused => 85,
+            Self::Paused => spec::PAUSED_EXIT_CODE,
         }
     }
 }

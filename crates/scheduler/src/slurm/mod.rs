@@ -443,7 +443,6 @@ impl Engine for SlurmEngine {
         slot: usize,
         orders: &[Order],
         // What orders start from says more than on which slot that is.
-        _after: Option<usize>,
     ) -> Result<(), EngineError> {
         let SlurmSetting { spec, jobs, trainer, .. } = &self.setting;
         let device = if spec.gpus_per_node == 0 { "cpu" } else { "cuda:0" };

@@ -1,13 +1,11 @@
 //! The batch script: a few values, then the same text for every job.
 
+use spec::PAUSED_EXIT_CODE;
 use std::path::Path;
 
 use super::name::JobName;
 
 const TEXT: &str = include_str!("job.sh");
-
-/// The exit code of a trainer that has written a checkpoint on request and wants to go on later.
-const PAUSED: i32 = 85;
 
 /// What the script of `name` executes; any script of a batch does for an array of it.
 pub(super) fn script(
@@ -23,7 +21,7 @@ pub(super) fn script(
         "#!/bin/bash\n\
          # Written by isoflop for one Slurm job, or for each task of an array.\n\
          folder={folder} index={}\n\
-         trainer={trainer} device={} threads={threads} paused_code={PAUSED}\n\
+         trainer={trainer} device={} threads={threads} paused_code={PAUSED_EXIT_CODE}\n\
          {TEXT}",
         name.index,
         quoted(device)

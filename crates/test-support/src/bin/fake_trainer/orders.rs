@@ -10,14 +10,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use spec::{Order, TrainerEvent, TrainerLine};
+use spec::{Order, PAUSED_EXIT_CODE, TrainerEvent, TrainerLine};
 
 use crate::attempt::follow;
 use crate::say_ready;
 use crate::stop::Stop;
-
-/// What the real trainer exits with when it was paused.
-const PAUSED: u8 = 85;
 
 /// One order a line, until the input ends or TERM comes.
 pub fn of_standard_input() -> io::Result<ExitCode> {
@@ -59,12 +56,12 @@ pub fn of_file(path: &Path) -> io::Result<ExitCode> {
         let last = match last_event(&order) {
             Some(last) => last,
             None if stop.is_term() => return Ok(ExitCode::FAILURE),
-            None if stop.is_pause() => return Ok(PAUSED.into()),
+            None if stop.is_pause() => return Ok(PAUSED_EXIT_CODE.into()),
             None => follow(&order, &stop)?,
         };
         is_finished.insert(order.segment_id, matches!(last, TrainerEvent::Finished { .. }));
         if matches!(last, TrainerEvent::Paused { .. }) {
-            return Ok(PAUSED.into());
+            return Ok(PAUSED_EXIT_CODE.into());
         }
         is_done &= matches!(last, TrainerEvent::Finished { .. } | TrainerEvent::Diverged { .. });
     }
