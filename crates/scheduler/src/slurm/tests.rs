@@ -85,7 +85,7 @@ impl Pretended {
                 cache: self.path("cache"),
                 micro_batch: None,
             };
-            self.engine.launch(slot, &[order], None).await.unwrap();
+            self.engine.launch(slot, &[order]).await.unwrap();
         }
     }
 
