@@ -85,7 +85,10 @@ impl Queue {
     }
 
     fn command(&self) -> Command {
+        // Minutes; no trainer that works is silent for so long.
+        let patience = ["--time-out", "0.08"];
         let mut command = self.place.command(&["sweep", "sweep.toml", "--engine", "slurm"]);
+        command.args(patience);
         let (variable, value) = self.cluster.environment();
         let path = std::env::var("PATH").unwrap();
         command
@@ -124,7 +127,7 @@ impl Queue {
         let local = Place::new(self.trainer);
         fs::write(local.path("sweep.toml"), SWEEP).unwrap();
         let mut command = local.command(&["sweep", "sweep.toml", "--devices", "cpu:2"]);
-        if !self.environment.is_empty() {
+        if self.environment.iter().any(|(name, _)| *name == "FAKE_TRAINER_DELAY_MS") {
             command.env("FAKE_TRAINER_DELAY_MS", "10");
         }
         let output = command.output().unwrap();
@@ -232,6 +235,21 @@ fn cancelled_and_killed_jobs_go_on_in_others() {
             queue.logs_of_jobs()
         );
     }
+}
+
+#[test]
+fn trainers_that_hang_are_ended_and_queued_ones_are_not_taken_for_such() {
+    let test = "trainers_that_hang_are_ended_and_queued_ones_are_not_taken_for_such";
+    let Some(mut queue) = Queue::start(test, "fake-trainer", SLURM) else { return };
+    fs::create_dir(queue.place.path("hung")).unwrap();
+    let folder = queue.place.path("hung").display().to_string();
+    queue.environment.push(("FAKE_TRAINER_HANG", folder));
+    let coordinator = queue.begin();
+    queue.finish(coordinator);
+    let n_hung = i64::try_from(fs::read_dir(queue.place.path("hung")).unwrap().count()).unwrap();
+    let silent = "select count(*) from attempt where reason like '%silent for too long%'";
+    assert!(n_hung > 0);
+    assert_eq!(queue.number(silent), n_hung);
 }
 
 #[test]
