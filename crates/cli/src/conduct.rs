@@ -129,7 +129,10 @@ pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow
     let conducted =
         Conducted { sweep, options, store: &store, workplace: &workplace, slots: &slots };
     let (plan, ended) = match options.engine {
-        EngineName::Local => conducted.train_here(plan, lanes, part).await?,
+        EngineName::Local => {
+            slurm::take_back(&plan, &queued);
+            conducted.train_here(plan, lanes, part).await?
+        }
         EngineName::Slurm => conducted.train_in_queue(plan, part, &queued).await?,
     };
     if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {

@@ -114,9 +114,8 @@ pub async fn adopt(
     plan: &Plan,
     queued: &[Queued],
 ) -> anyhow::Result<Vec<Adopted>> {
-    let planned: HashSet<_> = plan.segments.iter().map(|segment| segment.id).collect();
-    let queued = queued.iter().filter(|queued| planned.contains(&queued.attempt.segment_id));
-    let left: Vec<_> = queued.clone().filter_map(|queued| left_behind(workplace, queued)).collect();
+    let queued = of_plan(plan, queued);
+    let left: Vec<_> = queued.iter().filter_map(|queued| left_behind(workplace, queued)).collect();
     if !left.is_empty() {
         say(&format!(
             "{} segments are in the queue already, or were: going on with them",
@@ -124,8 +123,26 @@ pub async fn adopt(
         ));
     }
     let slots = engine.adopt(&left).await?;
-    let adopted = |(queued, slot): (&Queued, usize)| Adopted { queued: queued.clone(), slot };
-    Ok(queued.zip(slots).map(adopted).collect())
+    let adopted = |(queued, slot)| Adopted { queued, slot };
+    Ok(queued.into_iter().zip(slots).map(adopted).collect())
+}
+
+/// Says that trainers of this machine begin anew what jobs of a queue may be executing: those lose, as
+/// they have the older attempts.
+pub fn take_back(plan: &Plan, queued: &[Queued]) {
+    let n = of_plan(plan, queued).len();
+    if n > 0 {
+        say(&format!(
+            "{n} segments are in a Slurm queue, or were: beginning them anew here (--engine slurm would go on with the jobs)"
+        ));
+    }
+}
+
+/// Those of other sweeps are left alone.
+fn of_plan(plan: &Plan, queued: &[Queued]) -> Vec<Queued> {
+    let planned: HashSet<_> = plan.segments.iter().map(|segment| segment.id).collect();
+    let is_planned = |queued: &&Queued| planned.contains(&queued.attempt.segment_id);
+    queued.iter().filter(is_planned).cloned().collect()
 }
 
 /// An attempt that goes on, and on which slot.

@@ -63,6 +63,7 @@ struct Queue {
 
 impl Queue {
     /// None, and a line that says so, where Slurm is not installed.
+    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn start(test: &str, trainer: &'static str, slurm: &str) -> Option<Self> {
         let Some(cluster) = Cluster::start() else {
             println!("skipped: {test}: no Slurm on this machine; `make setup-slurm` installs it");
@@ -114,6 +115,8 @@ impl Queue {
         assert_same(&self.place, &self.undisturbed());
         let twice = "select segment_id from attempt where outcome = 'finished' group by 1 having count(*) > 1";
         assert!(self.place.query(twice).is_empty(), "a finished segment was executed again");
+        self.cluster
+            .wait_for("all trainers to end", || self.cluster.n_processes(self.trainer) == 0);
     }
 
     /// The same sweep on this machine; trainers that take time write more than others.
@@ -349,6 +352,21 @@ fn a_coordinator_that_dies_finds_its_jobs_again_and_repeats_none() {
     // Killed between the store and sbatch, an attempt never began.
     let is_harmless = |row: &Value| row["reason"].as_str().unwrap().contains("before it began");
     assert!(lost.iter().all(is_harmless), "{lost:?}");
+}
+
+#[test]
+fn a_sweep_on_this_machine_takes_over_from_a_queue() {
+    let test = "a_sweep_on_this_machine_takes_over_from_a_queue";
+    let Some(queue) = Queue::start_slow(test, 3000) else { return };
+    let mut coordinator = queue.begin();
+    queue.wait_for_running(3);
+    coordinator.kill().unwrap();
+    coordinator.wait().unwrap();
+    let mut here = queue.place.command(&["sweep", "sweep.toml", "--devices", "cpu:2"]);
+    let output = here.env("FAKE_TRAINER_DELAY_MS", "10").output().unwrap();
+    assert!(text(&output.stderr).contains("beginning them anew here"), "{}", text(&output.stderr));
+    // Whatever the jobs still write, this finds everything done.
+    queue.finish(queue.begin());
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl JobFolder {
 
     /// What the trainer said of itself when it started.
     pub(super) fn ready(&self) -> Option<Ready> {
-        let text = fs::read_to_string(self.0.join("stdout.jsonl")).ok()?;
-        match TrainerLine::parse(text.lines().next()?) {
+        let text = fs::read_to_string(self.0.join("ready.json")).ok()?;
+        match TrainerLine::parse(&text) {
             Ok(TrainerLine::Ready(ready)) => Some(ready),
             Ok(TrainerLine::Event { .. }) | Err(_) => None,
         }

@@ -126,13 +126,15 @@ impl Job {
         self.tails.iter().map(|tail| (tail, &self.stage))
     }
 
+    /// Whether the queue lets it wait for another job.
+    pub(super) fn is_dependent(&self) -> bool {
+        matches!(self.stage, Stage::Queued { .. }) && self.standing == Some(Standing::Dependent)
+    }
+
     /// Asks sbatch for the job once more where the queue does not see that what it waits for is done:
     /// the watcher of that job may have died before it could say so. Of two jobs of one name, one
     /// executes.
-    pub(super) fn unblock(&mut self, is_parent_done: bool, grace: Duration, now: Instant) {
-        let is_held_up = is_parent_done
-            && matches!(self.stage, Stage::Queued { .. })
-            && self.standing == Some(Standing::Dependent);
+    pub(super) fn unblock(&mut self, is_held_up: bool, grace: Duration, now: Instant) {
         self.held_up = is_held_up.then(|| self.held_up.unwrap_or(now));
         if self.held_up.is_some_and(|since| now.duration_since(since) >= grace) {
             (self.stage, self.standing, self.held_up) =
@@ -178,7 +180,11 @@ impl Job {
             code,
             standing: self.standing.as_ref(),
         };
-        let exit = verdict(&evidence);
+        let mut exit = verdict(&evidence);
+        // Attempts have logs of their own; of a trainer that did not come so far this is the only one.
+        if exit.ran && ended.is_empty() && !open.iter().any(|tail| tail.has_begun()) {
+            exit.how += &format!("; `{}` may say why", self.folder.log().display());
+        }
         if code.is_none() {
             self.folder.revoke();
         }

@@ -28,7 +28,9 @@ trap 'pass_on TERM' TERM
 
 say "begins, restart ${SLURM_RESTART_COUNT:-0}"
 export OMP_NUM_THREADS=$threads
-"$trainer" --device "$device" --threads "$threads" --orders orders.jsonl >>stdout.jsonl &
+# Of what it says only the first line is not in its attempts' own files: what it is.
+"$trainer" --device "$device" --threads "$threads" --orders orders.jsonl \
+    > >(trap '' TERM USR1; head -n 1 >ready.json; exec cat >/dev/null) &
 child=$!
 [ -z "$signal" ] || kill -s "$signal" "$child"
 

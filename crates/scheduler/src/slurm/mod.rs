@@ -222,17 +222,11 @@ impl SlurmEngine {
             self.events.push_back(EngineEvent::Ready { slot, ready });
         }
         let look = job.look(grace, now);
-        let log = job.folder.log();
         self.events.extend(look.said.into_iter().map(EngineEvent::Said));
         if let Some(complaint) = look.complaint {
             self.tell_once(complaint.to_string());
         }
-        if let Some(mut exit) = look.exit {
-            if exit.ran {
-                exit.how += &format!("; its log is `{}`", log.display());
-            }
-            self.events.push_back(EngineEvent::Exited { slot, exit });
-        }
+        self.events.extend(look.exit.map(|exit| EngineEvent::Exited { slot, exit }));
     }
 
     /// Asks sbatch for every job that is ready and whose parent's job is known; alike ones as arrays.
@@ -299,10 +293,11 @@ impl SlurmEngine {
     fn unblock(&mut self, now: Instant) {
         let grace = self.grace();
         for slot in 0..self.slots.len() {
-            let Some(parent) = self.slots[slot].as_ref().map(|job| job.parent) else { continue };
-            let is_parent_done = matches!(self.dependency(parent), Dependency::Done);
+            let Some(job) = &self.slots[slot] else { continue };
+            let is_held_up =
+                job.is_dependent() && matches!(self.dependency(job.parent), Dependency::Done);
             if let Some(job) = &mut self.slots[slot] {
-                job.unblock(is_parent_done, grace, now);
+                job.unblock(is_held_up, grace, now);
             }
         }
     }
@@ -389,8 +384,11 @@ impl SlurmEngine {
         }
     }
 
+    /// Of a job that sbatch was asked for; one that was let go meanwhile stays so.
     fn set_stage(&mut self, slot: usize, stage: Stage) {
-        if let Some(job) = &mut self.slots[slot] {
+        if let Some(job) = &mut self.slots[slot]
+            && job.stage == Stage::Submitting
+        {
             job.stage = stage;
         }
     }
@@ -512,3 +510,6 @@ impl Engine for SlurmEngine {
         if self.has_let_go { 0 } else { self.slots.iter().flatten().filter(is_alive).count() }
     }
 }
+
+#[cfg(test)]
+mod tests;
