@@ -321,6 +321,7 @@ const fn then(failure: Failure) -> &'static str {
         Failure::OutOfMemory => "; tried again with more room, or with smaller passes",
         Failure::DiskFull => "; the sweep stops until there is room",
         Failure::ParentCheckpoint => "; what it starts from is trained again",
+        Failure::Device => "; tried again by another trainer",
         Failure::Replaced | Failure::Other => "",
     }
 }

@@ -43,9 +43,8 @@ examples = 128
 every = 20
 [[transfer]]
 method = "few-shot"
-shots = [5]
-pool = 64
-classes = 4
+shots = [1]
+pool = 128
 examples = 64
 "#;
 

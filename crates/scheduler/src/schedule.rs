@@ -491,6 +491,7 @@ impl<'a> Schedule<'a> {
                 consequences.extend(self.reopen_parent(at)?);
                 SegmentChange::Lost { how: format!("without its parent's checkpoint: {reason}") }
             }
+            Failure::Device => SegmentChange::Lost { how: format!("with its device: {reason}") },
             Failure::Replaced | Failure::Other => {
                 SegmentChange::Failed { reason: reason.to_owned() }
             }

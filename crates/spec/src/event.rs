@@ -105,6 +105,8 @@ pub enum Failure {
     DiskFull,
     /// The parent's checkpoint is not there or damaged: the parent is to be trained again.
     ParentCheckpoint,
+    /// The device is lost or broken, and with it the process that used it: another may do better.
+    Device,
     /// A newer attempt at the segment has begun; this one must not write any more.
     Replaced,
     /// It would happen again: what was asked for cannot be done.

@@ -173,6 +173,7 @@ fn ending(event: &TrainerEvent) -> Option<Ending<'_>> {
             Failure::OutOfMemory
             | Failure::DiskFull
             | Failure::ParentCheckpoint
+            | Failure::Device
             | Failure::Replaced => Ending::Failed(reason),
         }),
     }
@@ -332,6 +333,7 @@ mod tests {
             Failure::OutOfMemory,
             Failure::DiskFull,
             Failure::ParentCheckpoint,
+            Failure::Device,
             Failure::Replaced,
             Failure::Other,
         ] {

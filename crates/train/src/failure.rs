@@ -24,6 +24,10 @@ const OUT_OF_MEMORY: [&str; 6] = [
     "std::bad_alloc",
 ];
 
+/// What CUDA says from then on to a process whose context is broken, or whose GPU is gone.
+const LOST_DEVICE: [&str; 3] =
+    ["CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_EXECUTION_FAILED"];
+
 /// The last event of an attempt that ended with `error`.
 pub(crate) fn failed(error: &SegmentError) -> TrainerEvent {
     TrainerEvent::Failed { reason: error.to_string(), failure: of_segment(error) }
@@ -129,10 +133,19 @@ fn of_io(error: &io::Error) -> Failure {
 }
 
 pub(crate) fn of_message(message: &str) -> Failure {
-    match OUT_OF_MEMORY.iter().any(|said| message.contains(said)) {
-        true => Failure::OutOfMemory,
-        false => Failure::Other,
+    let is_among = |said: &[&str]| said.iter().any(|said| message.contains(said));
+    if is_among(&OUT_OF_MEMORY) {
+        Failure::OutOfMemory
+    } else if is_among(&LOST_DEVICE) {
+        Failure::Device
+    } else {
+        Failure::Other
     }
+}
+
+/// Whether a process that has said this should not try anything else.
+pub(crate) fn is_end_of_process(last: &TrainerEvent) -> bool {
+    matches!(last, TrainerEvent::Failed { failure: Failure::Device, .. })
 }
 
 /// libtorch's messages go on with a C++ stack.
@@ -175,7 +188,8 @@ mod tests {
         for (said, expected) in [
             ("CUDA out of memory. Tried to allocate 20.00 MiB.", Failure::OutOfMemory),
             ("CUDA error: out of memory", Failure::OutOfMemory),
-            ("CUDA error: an illegal memory access was encountered", Failure::Other),
+            ("CUDA error: an illegal memory access was encountered", Failure::Device),
+            ("index out of range", Failure::Other),
         ] {
             assert_eq!(of_message(said), expected, "{said}");
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use spec::{LineError, Order, TrainerEvent, TrainerLine};
 
 use crate::device::Setting;
+use crate::failure::is_end_of_process;
 use crate::serve::{follow, say_ready};
 use crate::stop::{Request, Stop};
 
@@ -87,6 +88,9 @@ pub fn serve_queue(
             (None, None) => follow(order, &mut kept, setting, stop, out, log),
         };
         is_finished.insert(order.segment_id, matches!(last, TrainerEvent::Finished { .. }));
+        if is_end_of_process(&last) {
+            return Ended::NotDone;
+        }
         match last {
             TrainerEvent::Finished { .. } | TrainerEvent::Diverged { .. } => {}
             TrainerEvent::Paused { .. } => return Ended::Paused,

@@ -8,7 +8,7 @@ use spec::{FORMAT, LineError, Order, Ready, TrainerEvent, TrainerLine};
 use crate::attempt_log::AttemptLog;
 use crate::device::Setting;
 use crate::examples::Examples;
-use crate::failure::{failed, panicked, unrecorded};
+use crate::failure::{failed, is_end_of_process, panicked, unrecorded};
 use crate::memory;
 use crate::record::{Record, RecordError, write_without_files};
 use crate::segment::{SegmentError, train_segment};
@@ -35,7 +35,10 @@ pub fn serve(
     for input in &inputs.received {
         match input {
             Input::Order(order) => {
-                let _last = follow(&order, &mut kept, setting, &inputs.stop, out, log);
+                let last = follow(&order, &mut kept, setting, &inputs.stop, out, log);
+                if is_end_of_process(&last) {
+                    break;
+                }
             }
             Input::Bad(error) => return Err(error.into()),
             Input::End => break,

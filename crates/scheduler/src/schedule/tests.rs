@@ -380,6 +380,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         2 => prop_oneof![
             Just(Failure::OutOfMemory),
             Just(Failure::ParentCheckpoint),
+            Just(Failure::Device),
             Just(Failure::Other),
         ].prop_map(Happening::Failed),
         2 => (any::<bool>(), any::<bool>())
