@@ -86,7 +86,7 @@ impl Queue {
 
     fn command(&self) -> Command {
         // Minutes; no trainer that works is silent for so long.
-        let patience = ["--time-out", "0.08"];
+        let patience = ["--time-out", "0.15"];
         let mut command = self.place.command(&["sweep", "sweep.toml", "--engine", "slurm"]);
         command.args(patience);
         let (variable, value) = self.cluster.environment();

@@ -280,7 +280,10 @@ impl<'a> Schedule<'a> {
             ran = false;
             self.leave(at, None, now);
             self.change(at, change)?;
-            self.delay(at, now);
+            // Nor is what never began handed over again at once: the cause may be there still.
+            if let SegmentState::Pending { lost } = self.states[at] {
+                self.wait(at, lost.max(1), now);
+            }
             let (segment_id, after) = (self.plan.segments[at].id, self.states[at].clone());
             let reason = failure_of(&after);
             consequences.push(Consequence::Lost {
@@ -580,10 +583,15 @@ impl<'a> Schedule<'a> {
         if let SegmentState::Pending { lost } = self.states[at]
             && lost > 0
         {
-            let wait = self.policy.wait_s(self.plan.segments[at].id, lost);
-            self.not_before.insert(at, now + wait);
-            self.arrange(at);
+            self.wait(at, lost, now);
         }
+    }
+
+    /// Makes a pending segment wait as after so many losses in a row.
+    fn wait(&mut self, at: usize, lost: u32, now: f64) {
+        let wait = self.policy.wait_s(self.plan.segments[at].id, lost);
+        self.not_before.insert(at, now + wait);
+        self.arrange(at);
     }
 
     /// Ends the waits that are over.

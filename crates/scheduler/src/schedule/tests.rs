@@ -312,6 +312,18 @@ fn a_queued_attempt_may_be_silent_and_is_charged_only_while_it_trains() {
 }
 
 #[test]
+fn what_never_began_is_not_blamed_and_not_handed_over_again_at_once() {
+    let plan = Plan::new(&[trial(0, 100, 0)], &[]);
+    let mut schedule = schedule(&plan, Policy { backoff_s: 4.0, ..Policy::default() });
+    let segment = start(&mut schedule, 0, 0.0);
+    let exit = Exit { ran: false, ..exit("before it began") };
+    schedule.bury(0, &exit, 0.0).unwrap();
+    assert_eq!(schedule.state(segment.id), Some(&SegmentState::Pending { lost: 0 }));
+    assert_eq!(schedule.next(1.0), None);
+    assert_eq!(schedule.next(6.0), Some(segment));
+}
+
+#[test]
 fn a_bundle_is_cut_where_the_budget_ends() {
     let plan = Plan::new(&[trial(0, 100, 20), trial(0, 200, 40)], &[]);
     let flops = plan.segments[0].spec.train_flops() + plan.segments[1].spec.train_flops();

@@ -121,9 +121,10 @@ impl Job {
         self.missing = Some((long_ago, GONE_ANSWERS));
     }
 
-    /// The attempts that it was given, each with how far the job is.
-    pub(super) fn attempts(&self) -> impl Iterator<Item = (&Tail, &Stage)> {
-        self.tails.iter().map(|tail| (tail, &self.stage))
+    /// Whether it has an order for this segment that has not ended.
+    pub(super) fn executes(&self, segment: SegmentId) -> bool {
+        let is_open = |tail: &Tail| tail.segment_id == segment && tail.end().is_none();
+        self.stage != Stage::Over && self.tails.iter().any(is_open)
     }
 
     /// Whether the queue lets it wait for another job.

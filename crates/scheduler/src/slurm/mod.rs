@@ -82,6 +82,8 @@ pub struct SlurmEngine {
     questions: u64,
     is_asking: bool,
     next_question: Instant,
+    /// Segments whose newest attempt here has ended otherwise than finished.
+    unfinished: BTreeSet<SegmentId>,
     /// What sbatch said of a job that it will never take.
     refused: Option<String>,
     /// What was told since the queue last answered, so that it is not told again and again.
@@ -103,6 +105,7 @@ impl SlurmEngine {
             questions: 0,
             is_asking: false,
             next_question: now,
+            unfinished: BTreeSet::new(),
             refused: None,
             told: BTreeSet::new(),
             has_let_go: false,
@@ -227,6 +230,20 @@ impl SlurmEngine {
             self.tell_once(complaint.to_string());
         }
         self.events.extend(look.exit.map(|exit| EngineEvent::Exited { slot, exit }));
+        self.note_ends(slot);
+    }
+
+    /// Keeps what became of the segments of a job.
+    fn note_ends(&mut self, slot: usize) {
+        let Some(job) = &self.slots[slot] else { return };
+        for tail in &job.tails {
+            match tail.end() {
+                Some(End::Finished) => self.unfinished.remove(&tail.segment_id),
+                Some(End::Otherwise) => self.unfinished.insert(tail.segment_id),
+                None if job.stage == Stage::Over => self.unfinished.insert(tail.segment_id),
+                None => continue,
+            };
+        }
     }
 
     /// Asks sbatch for every job that is ready and whose parent's job is known; alike ones as arrays.
@@ -266,26 +283,21 @@ impl SlurmEngine {
         self.controller.request(Request::Submit(Submission { names, script, options }));
     }
 
-    /// What a job that starts from `parent` has to wait for: of the attempts at it that jobs here were
-    /// given, the newest counts.
+    /// What a job that starts from `parent` has to wait for.
     fn dependency(&self, parent: Option<SegmentId>) -> Dependency {
-        let attempts = self.slots.iter().flatten().flat_map(Job::attempts);
-        let of_parent = attempts.filter(|(tail, _)| Some(tail.segment_id) == parent);
-        let Some((tail, stage)) = of_parent.max_by_key(|(tail, _)| tail.attempt) else {
-            return Dependency::Done;
-        };
-        match (tail.end(), stage) {
-            (Some(End::Finished), _) => Dependency::Done,
-            (Some(End::Otherwise), _) | (None, Stage::Over) => Dependency::Lost,
-            (None, Stage::Queued { id: Some(id), .. }) => Dependency::Job(id.clone()),
-            (
-                None,
+        let Some(parent) = parent else { return Dependency::Done };
+        let mut jobs = self.slots.iter().flatten();
+        match jobs.find(|job| job.executes(parent)).map(|job| &job.stage) {
+            Some(Stage::Queued { id: Some(id), .. }) => Dependency::Job(id.clone()),
+            Some(
                 Stage::Named
                 | Stage::Ready { .. }
                 | Stage::Submitting
                 | Stage::Unclear { .. }
                 | Stage::Queued { id: None, .. },
             ) => Dependency::NotYet,
+            Some(Stage::Over) | None if self.unfinished.contains(&parent) => Dependency::Lost,
+            Some(Stage::Over) | None => Dependency::Done,
         }
     }
 
@@ -399,6 +411,7 @@ impl SlurmEngine {
             job.folder.withdraw();
             job.stage = Stage::Over;
         }
+        self.note_ends(slot);
         let exit = Exit { how: how.to_owned(), out_of_memory: false, ran: false };
         self.events.push_back(EngineEvent::Exited { slot, exit });
     }
@@ -452,6 +465,9 @@ impl Engine for SlurmEngine {
             .prepare(orders, &script)
             .map_err(|source| EngineError::Job { path: jobs.join(job.name.to_string()), source })?;
         job.tails = orders.iter().map(Tail::of).collect();
+        for order in orders {
+            self.unfinished.remove(&order.segment_id);
+        }
         self.describe(&mut job, orders);
         self.next_look = Instant::now();
         job.stage = Stage::Ready { not_before: self.next_look };
