@@ -9,6 +9,7 @@ use scheduler::{
     Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
     Schedule, SegmentState, States, Stop, drive, simulate,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
 use store::{PlannedTrial, Store, SweepRecord, WriterLock};
@@ -67,7 +68,8 @@ pub struct Options {
     format: Printed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EngineName {
     Local,
     Slurm,
@@ -347,9 +349,8 @@ impl Conducted<'_> {
     }
 
     fn journal<'a>(&'a self, plan: &'a Plan, states: &States) -> anyhow::Result<StoreJournal<'a>> {
-        let names: Vec<_> = self.slots.iter().enumerate().map(|(n, slot)| slot.name(n)).collect();
         let mut progress =
-            Progress::new(&self.sweep.name, plan, states, &names, self.options.show());
+            Progress::new(&self.sweep.name, plan, states, self.slots, self.options.show());
         progress.limit(self.options.policy().budget);
         Ok(StoreJournal {
             store: self.store,
@@ -370,6 +371,7 @@ impl Conducted<'_> {
             "isoflop_version": env!("CARGO_PKG_VERSION"),
             "git": crate::git::state(),
             "command": std::env::args().collect::<Vec<_>>(),
+            "engine": self.options.engine,
             "slots": self.slots.iter().map(slot).collect::<Vec<_>>(),
             "predicted_makespan_s": predicted.makespan_s,
             "predicted_device_s": predicted.busy_s,

@@ -18,6 +18,7 @@ use scheduler::{
 use serde_json::json;
 use spec::{Failure, SegmentId, TrainerEvent};
 
+use crate::devices::{NamedSlot, n_devices};
 use display::Terminal;
 use events::{Events, Of};
 pub use label::{label, workload_label};
@@ -67,8 +68,14 @@ struct Running {
 }
 
 impl<'a> Progress<'a> {
-    /// `slots` are the names of the engine's slots.
-    pub fn new(sweep: &str, plan: &'a Plan, states: &States, slots: &[String], show: Show) -> Self {
+    /// `slots` are the engine's.
+    pub fn new(
+        sweep: &str,
+        plan: &'a Plan,
+        states: &States,
+        slots: &[NamedSlot],
+        show: Show,
+    ) -> Self {
         let is_finished = |segment: &&PlannedSegment| {
             matches!(states.get(&segment.id), Some(SegmentState::Finished))
         };
@@ -78,7 +85,8 @@ impl<'a> Progress<'a> {
         let total_s = plan.segments.iter().map(|segment| segment.estimated_s).sum();
         let display = match show {
             Show::People if std::io::stderr().is_terminal() => {
-                Display::Terminal(Terminal::new(slots))
+                let names = slots.iter().enumerate().map(|(n, slot)| slot.name(n));
+                Display::Terminal(Terminal::new(&names.collect::<Vec<_>>()))
             }
             Show::People => Display::Lines,
             Show::Programs => Display::Events(Events),
@@ -91,7 +99,7 @@ impl<'a> Progress<'a> {
             started: Instant::now(),
             refreshed: Instant::now(),
             running: HashMap::new(),
-            pace: Pace::new(total_s, done_s, slots.len()),
+            pace: Pace::new(total_s, done_s, n_devices(slots)),
             n_finished,
             budget: Budget::default(),
             spent: Charge::default(),

@@ -17,7 +17,8 @@ use crate::output::{Format, Rows};
 ///
 /// With a sweep's name: trials by state per model shape, and per variant where there are variants;
 /// device seconds that were predicted for the segments that have finished, that all attempts at these
-/// took, and that are predicted for the others; how idle the slots were, and how much was tried again.
+/// took, and that are predicted for the others; what was predicted for the last start and what it took,
+/// how idle its devices were where each trained one thing at a time, and how much was tried again.
 #[derive(clap::Args)]
 pub struct StatusArgs {
     /// One sweep only, per shape
