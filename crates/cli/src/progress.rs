@@ -29,7 +29,8 @@ use pace::Pace;
 pub enum Show {
     /// To people: bars on a terminal, a plain line now and then elsewhere.
     People,
-    /// To programs: events on standard output, and nothing on standard error.
+    /// To programs: events on standard output. Standard error has only what is no event of a segment:
+    /// that the sweep waits, stops or ends before its time, and what a queue answers.
     Programs,
     /// Complaints alone.
     Quiet,
@@ -111,10 +112,11 @@ impl<'a> Progress<'a> {
         self.budget = budget;
     }
 
-    /// Shows how far it is, now and then.
+    /// Shows how far it is, now and then; what is spent is known at every look, so that the last word has
+    /// all of it.
     pub fn look(&mut self, schedule: &Schedule<'_>, now: f64) {
+        self.spent = schedule.spent(now);
         if self.display.refreshes_every().is_some_and(|wait| self.refreshed.elapsed() >= wait) {
-            self.spent = schedule.spent(now);
             self.refreshed = Instant::now();
             self.refresh();
         }

@@ -224,6 +224,10 @@ fn events_are_lines_of_json_that_tell_a_sweep() {
     }
     let last = of("sweep").pop().unwrap();
     assert_eq!((&last["n_finished"], &last["share"]), (&N_SEGMENTS.into(), &1.0.into()), "{last}");
+    let spent = place.query("select total(train_flops) as flops from attempt");
+    let share = last["spent_flops"].as_f64().unwrap() / spent[0]["flops"].as_f64().unwrap();
+    assert!((share - 1.0).abs() < 1e-9, "{last}: {spent:?}");
+    assert!(last["spent_device_s"].as_f64() > Some(0.0), "{last}");
 }
 
 fn trials_finished(place: &Place, shape: &str) -> Value {
