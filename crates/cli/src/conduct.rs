@@ -455,7 +455,10 @@ fn stop_on_signals(engine: EngineName) -> anyhow::Result<watch::Receiver<Stop>> 
 
 fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
     match &ended.why {
-        End::Done => Ok(ExitCode::from(code_of_done(&ended.states))),
+        End::Done => {
+            let has_failed = tell_of_failed(&ended.states);
+            Ok(ExitCode::from(if has_failed { SOME_TRIALS_FAILED } else { ALL_DONE }))
+        }
         End::Interrupted => {
             say(match engine {
                 EngineName::Local => "interrupted; the same command continues",
@@ -464,6 +467,7 @@ fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(INTERRUPTED))
         }
         End::BudgetReached { n_segments } => {
+            tell_of_failed(&ended.states);
             say(&format!(
                 "the budget is reached: {n_segments} segments that could start are left; the same command with a larger budget continues"
             ));
@@ -475,7 +479,8 @@ fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn code_of_done(states: &States) -> u8 {
+/// Says how many segments failed and why one of them did; whether any did.
+fn tell_of_failed(states: &States) -> bool {
     let reasons: Vec<_> = states
         .values()
         .filter_map(|state| match state {
@@ -486,10 +491,10 @@ fn code_of_done(states: &States) -> u8 {
             | SegmentState::Diverged { .. } => None,
         })
         .collect();
-    let Some(reason) = reasons.first() else { return ALL_DONE };
+    let Some(reason) = reasons.first() else { return false };
     say(&format!(
         "{} segments failed, one of them: {reason}; the same command tries them again, and so does `isoflop retry`",
         reasons.len()
     ));
-    SOME_TRIALS_FAILED
+    true
 }

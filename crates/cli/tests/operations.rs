@@ -243,7 +243,11 @@ fn what_failed_is_tried_again_without_the_file_and_the_rest_is_not() {
     // The small size fails, and the large one costs more than there is.
     let budget = ["sweep", "sweep.toml", "--budget-flops", "5e9"];
     let output = place.command(&budget).env("FAKE_TRAINER_FAIL", "8x1").output().unwrap();
-    assert!(!output.status.success(), "{}", text(&output.stderr));
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(12), "{complaint}");
+    for part in ["segments failed, one of them: ", "the budget is reached: 1 segments"] {
+        assert!(complaint.contains(part), "`{part}` is not in: {complaint}");
+    }
     assert_eq!(place.n_finished(), 0);
     std::fs::remove_file(place.path("sweep.toml")).unwrap();
     place.stdout(&["retry", "pretend", "--failed"], 0);
