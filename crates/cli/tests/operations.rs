@@ -279,7 +279,7 @@ fn status_sets_what_was_predicted_against_what_it_took() {
         "failed",
         "best_val_error",
         "predicted_s",
-        "device_s",
+        "charged_s",
         "left_s",
     ];
     assert_eq!(keys, expected);
@@ -288,7 +288,7 @@ fn status_sets_what_was_predicted_against_what_it_took() {
         (&"16x2".into(), &2.into(), &0.0.into())
     );
     assert!(
-        row["predicted_s"].as_f64() > Some(0.0) && row["device_s"].as_f64() > Some(0.0),
+        row["predicted_s"].as_f64() > Some(0.0) && row["charged_s"].as_f64() > Some(0.0),
         "{row}"
     );
     let shown = place.stdout(&["status", "pretend", "--watch"], 0);

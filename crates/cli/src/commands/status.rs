@@ -173,7 +173,7 @@ fn by_shape(shapes: &[ShapeCounts]) -> Rows {
     };
     let named = [has_variants.then_some("variant"), has_families.then_some("family")];
     let named: Vec<_> = named.into_iter().flatten().chain(["shape", "params"]).collect();
-    let measured = ["best_val_error", "predicted_s", "device_s", "left_s"];
+    let measured = ["best_val_error", "predicted_s", "charged_s", "left_s"];
     Rows::new(columns(&named, &measured), shapes.iter().map(row).collect())
 }
 
