@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use scheduler::{
     Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
     Schedule, SegmentState, States, Stop, drive, simulate,
@@ -12,7 +12,7 @@ use scheduler::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
-use store::{PlannedTrial, Store, SweepRecord, WriterLock};
+use store::{PlannedTrial, Store, StoreError, SweepRecord, WriterLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -122,6 +122,13 @@ impl Options {
 /// # Errors
 /// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
 pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
+    carry_out(sweep, options, part).await.map_err(|error| match full_store(&error) {
+        Some(reason) => disk_full(&reason),
+        None => error,
+    })
+}
+
+async fn carry_out(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
     crate::source::check(sweep)?;
     let (workplace, slots, guess) = place(sweep, options)?;
     let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
@@ -473,10 +480,22 @@ fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
             ));
             Ok(ExitCode::from(BUDGET_REACHED))
         }
-        End::DiskFull { reason } => anyhow::bail!(
-            "stopped, because the disk is full; nothing that was reported is lost: make room, and the same command continues ({reason})"
-        ),
+        End::DiskFull { reason } => Err(disk_full(reason)),
     }
+}
+
+/// Whether it is trainers or the store that found no room, the same is to be done.
+fn disk_full(reason: &str) -> anyhow::Error {
+    anyhow!(
+        "stopped, because the disk is full; nothing that was reported is lost: make room, and the same command continues ({reason})"
+    )
+}
+
+/// What the store's disk said, where an error is that it is full.
+fn full_store(error: &anyhow::Error) -> Option<String> {
+    let error = error.chain().find_map(|cause| cause.downcast_ref())?;
+    let StoreError::DiskFull(reason) = error else { return None };
+    Some(reason.to_string())
 }
 
 /// Says how many segments failed and why one of them did; whether any did.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use store::{ShapeCounts, Store, TrialCounts, TrialState};
+use store::{ShapeCounts, Store, StoredSweep, TrialCounts, TrialState};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::invocations::Invocations;
@@ -80,10 +80,11 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 impl StatusArgs {
     async fn look(&self, store: &Store) -> anyhow::Result<Look> {
         let sweeps = store.sweeps().await?;
-        let names: Vec<_> = sweeps.into_iter().map(|sweep| sweep.record.name).collect();
         match &self.sweep {
-            None => of_all(store, &names).await,
-            Some(name) if names.contains(name) => of_one(store, name).await,
+            None => of_all(store, &sweeps).await,
+            Some(name) if sweeps.iter().any(|sweep| sweep.record.name == *name) => {
+                of_one(store, name).await
+            }
             Some(name) => Err(bad_input(anyhow!(
                 "no sweep `{name}` in `{}`; see `isoflop status`",
                 self.db.display()
@@ -107,12 +108,12 @@ fn columns(before: &[&str], after: &[&str]) -> Vec<String> {
     before.iter().copied().chain(states).chain(after.iter().copied()).map(str::to_owned).collect()
 }
 
-async fn of_all(store: &Store, names: &[String]) -> anyhow::Result<Look> {
+async fn of_all(store: &Store, sweeps: &[StoredSweep]) -> anyhow::Result<Look> {
     let (mut rows, mut n_left) = (Vec::new(), 0);
-    for name in names {
-        let trials = store.trial_counts(name).await?;
+    for sweep in sweeps {
+        let trials = store.trial_counts(&sweep.record.name).await?;
         n_left += left(&trials);
-        rows.push(sweep_row(store, name, &trials).await?);
+        rows.push(sweep_row(store, sweep, &trials).await?);
     }
     let measured = [
         "train_flops_planned",
@@ -127,8 +128,16 @@ async fn of_all(store: &Store, names: &[String]) -> anyhow::Result<Look> {
     Ok(Look { rows: Rows::new(columns(&["sweep"], &measured), rows), remarks: Vec::new(), n_left })
 }
 
-async fn sweep_row(store: &Store, name: &str, trials: &TrialCounts) -> anyhow::Result<Vec<Value>> {
-    let planned = store.planned_flops(name).await?;
+async fn sweep_row(
+    store: &Store,
+    sweep: &StoredSweep,
+    trials: &TrialCounts,
+) -> anyhow::Result<Vec<Value>> {
+    let name = &sweep.record.name;
+    let planned = match sweep.train_flops {
+        Some(flops) => flops,
+        None => store.planned_flops(name).await?,
+    };
     let spent = store.spent(name).await?;
     let evaluations = store.evaluation_counts(name).await?;
     let mut row = vec![json!(name)];
