@@ -9,8 +9,8 @@ use anyhow::Context;
 use spec::SegmentId;
 use store::{Store, StoreError};
 
-use crate::exit::bad_input;
 use crate::paths::Workplace;
+use crate::stored::find_sweep;
 
 /// What segments are to the sweeps of a store.
 #[derive(Debug, Default)]
@@ -70,11 +70,10 @@ impl Uses {
     ///
     /// # Errors
     /// The store's, or a name that it does not have.
-    pub async fn read(store: &Store, names: &[String]) -> anyhow::Result<Self> {
+    pub async fn read(store: &Store, db: &Path, names: &[String]) -> anyhow::Result<Self> {
         let sweeps = store.sweeps().await?;
-        let is_known = |name: &&String| sweeps.iter().any(|sweep| sweep.record.name == **name);
-        if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
-            return Err(bad_input(anyhow::anyhow!("no sweep `{unknown}`; see `isoflop status`")));
+        for name in names {
+            find_sweep(&sweeps, db, name)?;
         }
         let mut uses = Self { only: (!names.is_empty()).then(HashSet::new), ..Self::default() };
         for sweep in &sweeps {

@@ -50,7 +50,7 @@ pub async fn gc(args: &GcArgs) -> anyhow::Result<ExitCode> {
         )));
     }
     let store = Store::open_read_only(&args.db).await.map_err(bad_input)?;
-    let uses = Uses::read(&store, &args.sweeps).await?;
+    let uses = Uses::read(&store, &args.db, &args.sweeps).await?;
     let garbage = uses.garbage(&store, &workplace).await?;
     store.close().await;
     let bytes: u64 = garbage.iter().map(|item| item.bytes).sum();

@@ -12,6 +12,7 @@ use store::{ShapeCounts, Store, StoredSweep, TrialCounts, TrialState};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::invocations::Invocations;
 use crate::output::{Format, Rows};
+use crate::stored::find_sweep;
 
 /// Where each sweep of the store stands: trials by state, FLOPs planned and spent, evaluations
 ///
@@ -82,13 +83,7 @@ impl StatusArgs {
         let sweeps = store.sweeps().await?;
         match &self.sweep {
             None => of_all(store, &sweeps).await,
-            Some(name) if sweeps.iter().any(|sweep| sweep.record.name == *name) => {
-                of_one(store, name).await
-            }
-            Some(name) => Err(bad_input(anyhow!(
-                "no sweep `{name}` in `{}`; see `isoflop status`",
-                self.db.display()
-            ))),
+            Some(name) => of_one(store, find_sweep(&sweeps, &self.db, name)?).await,
         }
     }
 }
@@ -148,7 +143,8 @@ async fn sweep_row(
     Ok(row)
 }
 
-async fn of_one(store: &Store, name: &str) -> anyhow::Result<Look> {
+async fn of_one(store: &Store, sweep: &StoredSweep) -> anyhow::Result<Look> {
+    let name = &sweep.record.name;
     let shapes = store.shape_counts(name).await?;
     let n_running: u64 = shapes.iter().map(|shape| shape.trials.running).sum();
     let mut remarks = vec![against_prediction(&shapes)];
