@@ -209,6 +209,25 @@ fn gc_collects_for_named_sweeps_alone_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn folders_of_jobs_go_when_their_attempts_have_ended() {
+    let place = swept();
+    let [over, other] = ["isoflop-pretend-19d0a-0-1", "isoflop-pretend-more-19d0a-0-1"];
+    for job in [over, other, "of-a-person"] {
+        std::fs::create_dir_all(place.path(&format!("results/jobs/{job}"))).unwrap();
+    }
+    let collected = |args: &[&str]| {
+        let gone = json(&place.stdout(&[args, &["--format", "json"]].concat(), 0));
+        let is_of_job = |row: &&Value| row["why"] == "its job's attempts have ended";
+        gone.as_array().unwrap().iter().filter(is_of_job).count()
+    };
+    assert_eq!(collected(&["gc", "--dry-run"]), 2);
+    assert_eq!(collected(&["gc", "pretend"]), 1);
+    assert!(!place.path("results/jobs").join(over).exists());
+    assert_eq!(collected(&["gc"]), 1);
+    assert_eq!(folders(&place.path("results/jobs")), 1, "what is no job of ours stays");
+}
+
+#[test]
 fn events_are_lines_of_json_that_tell_a_sweep() {
     let place = place();
     let told = place.stdout(&["sweep", "sweep.toml", "--format", "json"], 0);

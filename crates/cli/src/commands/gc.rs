@@ -17,8 +17,9 @@ use crate::progress::say;
 ///
 /// Deleted are checkpoints that no unfinished segment of any sweep starts from and no sweep keeps
 /// (`[checkpoints] keep` in its file: none, trunks or all), what interrupted writing left, damaged
-/// checkpoints that were put aside, and folders of segments that no sweep has any more. Results,
-/// measurements and logs of stored sweeps stay.
+/// checkpoints that were put aside, folders of segments that no sweep has any more, and folders of Slurm
+/// jobs whose attempts have all ended. Results, measurements and what attempts of stored sweeps logged
+/// stay.
 #[derive(clap::Args)]
 pub struct GcArgs {
     /// Only what these sweeps made; without, everything beside the database
