@@ -89,7 +89,7 @@ pub enum DriveError<E> {
     #[error(transparent)]
     Engine(EngineError),
     #[error("cannot store what happened")]
-    Journal(E),
+    Journal(#[source] E),
     #[error(transparent)]
     State(#[from] InvalidChange),
 }

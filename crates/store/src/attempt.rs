@@ -62,22 +62,6 @@ pub(crate) struct Current {
 }
 
 impl Store {
-    /// Begins a new attempt and returns its number, the fence; see [`Store::begin_attempts`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn begin_attempt(
-        &self,
-        segment_id: SegmentId,
-        attempt: &NewAttempt,
-        now: UnixSeconds,
-    ) -> Result<u32> {
-        let mut tx = self.write().await?;
-        let fence = begin(&mut tx, segment_id, attempt, now).await?;
-        tx.commit().await?;
-        Ok(fence)
-    }
-
     /// Begins an attempt at each of these segments in one transaction, and returns their numbers, the
     /// fences: from now on no older attempt of these segments is listened to, and one that was still
     /// running is lost.
