@@ -180,7 +180,7 @@ async fn weighed_plan(
     slots: &[NamedSlot],
     guess: Guess,
 ) -> anyhow::Result<(Plan, Lanes)> {
-    let trunks = stored_trunks(store, workplace).await?;
+    let trunks = stored_trunks(store, workplace, &sweep.name).await?;
     let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
     let slot = slots.first().context("there is no slot to train on")?;
     let costs = Costs::read(store, slot, &plan, guess).await?;

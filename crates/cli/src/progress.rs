@@ -329,7 +329,9 @@ impl Display {
 const fn then(failure: Failure) -> &'static str {
     match failure {
         Failure::OutOfMemory => "; tried again with more room, or with smaller passes",
-        Failure::DiskFull => "; the sweep ends, and goes on with the same command when there is room",
+        Failure::DiskFull => {
+            "; the sweep ends, and goes on with the same command when there is room"
+        }
         Failure::ParentCheckpoint => "; what it starts from is trained again",
         Failure::Device => "; tried again by another trainer",
         Failure::Replaced | Failure::Other => "",

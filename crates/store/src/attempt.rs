@@ -24,6 +24,8 @@ pub struct NewAttempt {
     pub job: Option<String>,
     /// Examples per pass, where memory ran out with what the recipe says.
     pub micro_batch: Option<u32>,
+    /// The largest number that is taken on the disk already, by another store or an earlier one.
+    pub above: u32,
 }
 
 /// An attempt that has not ended, as far as the store knows.
@@ -202,7 +204,7 @@ async fn begin(
     attempt: &NewAttempt,
     now: UnixSeconds,
 ) -> Result<u32> {
-    let fence = segment::begin(conn, segment_id).await?;
+    let fence = segment::begin(conn, segment_id, attempt.above).await?;
     let id = segment_id.to_string();
     if fence > 1 {
         replace(conn, &id, now).await?;

@@ -333,7 +333,7 @@ mod tests {
         }
         let failed =
             "select count(*) from attempt where outcome = 'failed' and reason = 'as it says'";
-        assert_eq!(test.value(failed).await, Value::Integer(5));
+        assert_eq!(test.value(failed).await, Value::Integer(6));
     }
 
     #[tokio::test]

@@ -136,6 +136,7 @@ pub(crate) fn on_cpu() -> NewAttempt {
         pid: Some(42),
         job: None,
         micro_batch: None,
+        above: 0,
     }
 }
 

@@ -98,7 +98,7 @@ impl PlanArgs {
             return Ok(Known { plan, costs, finished: HashSet::new() });
         }
         let store = Store::open_read_only(&self.db).await.map_err(bad_input)?;
-        let trunks = stored_trunks(&store, &Workplace::of(&self.db)).await?;
+        let trunks = stored_trunks(&store, &Workplace::of(&self.db), &sweep.name).await?;
         let plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
         let costs = Costs::read(&store, slot, &plan, guess).await?;
         Ok(Known { plan, costs, finished: finished(&store).await? })
