@@ -1,7 +1,7 @@
 //! Checkpoints that nothing starts from any more are deleted as a sweep goes on, unless a sweep keeps
 //! them. What a killed coordinator left over is for `isoflop gc`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use scheduler::{Plan, StoredTrunks};
 use spec::{SegmentId, checkpoint_name};
@@ -55,16 +55,20 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// The trunks that earlier sweeps left, whose last checkpoints are there.
+/// The trunks that earlier sweeps left, whose last checkpoints are there; and those of the sweep of this
+/// name, so that its plan stays as it is though checkpoints go.
 ///
 /// # Errors
 /// The store's.
 pub async fn stored_trunks(
     store: &Store,
     workplace: &Workplace,
+    sweep: &str,
 ) -> Result<StoredTrunks, StoreError> {
+    let own = store.segment_states(sweep).await?;
+    let own: HashSet<_> = own.into_iter().map(|status| status.segment_id).collect();
     let is_there = |(id, _, end): &(SegmentId, u64, u64)| {
-        workplace.checkpoints(*id).join(checkpoint_name(*end)).exists()
+        own.contains(id) || workplace.checkpoints(*id).join(checkpoint_name(*end)).exists()
     };
     Ok(store.finished_trunks().await?.into_iter().filter(is_there).collect())
 }

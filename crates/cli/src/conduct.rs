@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use scheduler::{
     Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
     Schedule, SegmentState, States, Stop, drive, simulate,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
-use store::{PlannedTrial, Store, SweepRecord, WriterLock};
+use store::{PlannedTrial, Store, StoreError, SweepRecord, WriterLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -67,7 +68,8 @@ pub struct Options {
     format: Printed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EngineName {
     Local,
     Slurm,
@@ -120,6 +122,13 @@ impl Options {
 /// # Errors
 /// Bad input, a store that another process holds, trainers that cannot be started, a full disk.
 pub async fn conduct(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
+    carry_out(sweep, options, part).await.map_err(|error| match full_store(&error) {
+        Some(reason) => disk_full(&reason),
+        None => error,
+    })
+}
+
+async fn carry_out(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::Result<ExitCode> {
     crate::source::check(sweep)?;
     let (workplace, slots, guess) = place(sweep, options)?;
     let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
@@ -171,7 +180,7 @@ async fn weighed_plan(
     slots: &[NamedSlot],
     guess: Guess,
 ) -> anyhow::Result<(Plan, Lanes)> {
-    let trunks = stored_trunks(store, workplace).await?;
+    let trunks = stored_trunks(store, workplace, &sweep.name).await?;
     let mut plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
     let slot = slots.first().context("there is no slot to train on")?;
     let costs = Costs::read(store, slot, &plan, guess).await?;
@@ -350,9 +359,8 @@ impl Conducted<'_> {
     }
 
     fn journal<'a>(&'a self, plan: &'a Plan, states: &States) -> anyhow::Result<StoreJournal<'a>> {
-        let names: Vec<_> = self.slots.iter().enumerate().map(|(n, slot)| slot.name(n)).collect();
         let mut progress =
-            Progress::new(&self.sweep.name, plan, states, &names, self.options.show());
+            Progress::new(&self.sweep.name, plan, states, self.slots, self.options.show());
         progress.limit(self.options.policy().budget);
         Ok(StoreJournal {
             store: self.store,
@@ -373,6 +381,7 @@ impl Conducted<'_> {
             "isoflop_version": env!("CARGO_PKG_VERSION"),
             "git": crate::git::state(),
             "command": std::env::args().collect::<Vec<_>>(),
+            "engine": self.options.engine,
             "slots": self.slots.iter().map(slot).collect::<Vec<_>>(),
             "predicted_makespan_s": predicted.makespan_s,
             "predicted_device_s": predicted.busy_s,
@@ -456,7 +465,10 @@ fn stop_on_signals(engine: EngineName) -> anyhow::Result<watch::Receiver<Stop>> 
 
 fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
     match &ended.why {
-        End::Done => Ok(ExitCode::from(code_of_done(&ended.states))),
+        End::Done => {
+            let has_failed = tell_of_failed(&ended.states);
+            Ok(ExitCode::from(if has_failed { SOME_TRIALS_FAILED } else { ALL_DONE }))
+        }
         End::Interrupted => {
             say(match engine {
                 EngineName::Local => "interrupted; the same command continues",
@@ -465,18 +477,32 @@ fn exit_code(ended: &Ended, engine: EngineName) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(INTERRUPTED))
         }
         End::BudgetReached { n_segments } => {
+            tell_of_failed(&ended.states);
             say(&format!(
                 "the budget is reached: {n_segments} segments that could start are left; the same command with a larger budget continues"
             ));
             Ok(ExitCode::from(BUDGET_REACHED))
         }
-        End::DiskFull { reason } => anyhow::bail!(
-            "stopped, because the disk is full; nothing that was reported is lost: make room, and the same command continues ({reason})"
-        ),
+        End::DiskFull { reason } => Err(disk_full(reason)),
     }
 }
 
-fn code_of_done(states: &States) -> u8 {
+/// Whether it is trainers or the store that found no room, the same is to be done.
+fn disk_full(reason: &str) -> anyhow::Error {
+    anyhow!(
+        "stopped, because the disk is full; nothing that was reported is lost: make room, and the same command continues ({reason})"
+    )
+}
+
+/// What the store's disk said, where an error is that it is full.
+fn full_store(error: &anyhow::Error) -> Option<String> {
+    let error = error.chain().find_map(|cause| cause.downcast_ref())?;
+    let StoreError::DiskFull(reason) = error else { return None };
+    Some(reason.to_string())
+}
+
+/// Says how many segments failed and why one of them did; whether any did.
+fn tell_of_failed(states: &States) -> bool {
     let reasons: Vec<_> = states
         .values()
         .filter_map(|state| match state {
@@ -487,10 +513,10 @@ fn code_of_done(states: &States) -> u8 {
             | SegmentState::Diverged { .. } => None,
         })
         .collect();
-    let Some(reason) = reasons.first() else { return ALL_DONE };
+    let Some(reason) = reasons.first() else { return false };
     say(&format!(
         "{} segments failed, one of them: {reason}; the same command tries them again, and so does `isoflop retry`",
         reasons.len()
     ));
-    SOME_TRIALS_FAILED
+    true
 }

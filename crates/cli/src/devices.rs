@@ -52,9 +52,11 @@ pub fn n_devices(slots: &[NamedSlot]) -> usize {
 
 const EXPECTED: &str = "expected auto, cpu:N or cuda:0,1";
 
-/// `1 slot`, `2 slots`.
-pub fn slots_in_words(n: usize) -> String {
-    if n == 1 { "1 slot".to_owned() } else { format!("{n} slots") }
+/// What trains side by side without sharing: GPUs are devices, shares of a CPU are slots. `1 device`,
+/// `2 slots`.
+pub fn devices_in_words(n: usize, are_gpus: bool) -> String {
+    let what = if are_gpus { "device" } else { "slot" };
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Far above any machine's cores.

@@ -9,8 +9,9 @@ use anyhow::Context;
 use spec::SegmentId;
 use store::{Store, StoreError};
 
-use crate::exit::bad_input;
 use crate::paths::Workplace;
+use crate::slurm::sweep_of_job;
+use crate::stored::find_sweep;
 
 /// What segments are to the sweeps of a store.
 #[derive(Debug, Default)]
@@ -21,8 +22,16 @@ pub struct Uses {
     unneeded: HashSet<SegmentId>,
     /// Segments whose attempts have not ended: a queued trainer may be writing.
     running: HashSet<SegmentId>,
-    /// Segments to look at; None: everything.
-    only: Option<HashSet<SegmentId>>,
+    /// Slurm jobs of these attempts, by our names.
+    jobs: HashSet<String>,
+    /// Sweeps and their segments to look at; None: everything.
+    only: Option<Only>,
+}
+
+#[derive(Debug, Default)]
+struct Only {
+    sweeps: Vec<String>,
+    segments: HashSet<SegmentId>,
 }
 
 /// A folder that may go.
@@ -43,6 +52,8 @@ pub enum Why {
     Unfinished,
     /// A damaged checkpoint, put aside.
     Damaged,
+    /// Of a Slurm job.
+    Ended,
 }
 
 impl Why {
@@ -52,6 +63,7 @@ impl Why {
             Self::Vanished => "no sweep has its segment",
             Self::Unfinished => "writing it was interrupted",
             Self::Damaged => "damaged",
+            Self::Ended => "its job's attempts have ended",
         }
     }
 
@@ -70,25 +82,26 @@ impl Uses {
     ///
     /// # Errors
     /// The store's, or a name that it does not have.
-    pub async fn read(store: &Store, names: &[String]) -> anyhow::Result<Self> {
+    pub async fn read(store: &Store, db: &Path, names: &[String]) -> anyhow::Result<Self> {
         let sweeps = store.sweeps().await?;
-        let is_known = |name: &&String| sweeps.iter().any(|sweep| sweep.record.name == **name);
-        if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
-            return Err(bad_input(anyhow::anyhow!("no sweep `{unknown}`; see `isoflop status`")));
+        for name in names {
+            find_sweep(&sweeps, db, name)?;
         }
-        let mut uses = Self { only: (!names.is_empty()).then(HashSet::new), ..Self::default() };
+        let only = || Only { sweeps: names.to_vec(), segments: HashSet::new() };
+        let mut uses = Self { only: (!names.is_empty()).then(only), ..Self::default() };
         for sweep in &sweeps {
             let states = store.segment_states(&sweep.record.name).await?;
             let ids = || states.iter().map(|status| status.segment_id);
             uses.known.extend(ids());
             if let (Some(only), true) = (&mut uses.only, names.contains(&sweep.record.name)) {
-                only.extend(ids());
+                only.segments.extend(ids());
             }
         }
         let unneeded = store.unneeded_segments().await?;
         uses.unneeded = unneeded.into_iter().map(|segment| segment.segment_id).collect();
         let running = store.running_attempts().await?;
-        uses.running = running.into_iter().map(|attempt| attempt.segment_id).collect();
+        uses.running = running.iter().map(|attempt| attempt.segment_id).collect();
+        uses.jobs = running.into_iter().filter_map(|attempt| attempt.job).collect();
         Ok(uses)
     }
 
@@ -116,13 +129,25 @@ impl Uses {
                 garbage.push(Garbage::of(path, Why::Vanished)?);
             }
         }
+        for entry in entries(&workplace.jobs())? {
+            if self.is_over(&entry.file_name().to_string_lossy()) {
+                garbage.push(Garbage::of(entry.path(), Why::Ended)?);
+            }
+        }
         garbage.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(garbage)
     }
 
     fn is_asked_for(&self, id: SegmentId) -> bool {
-        let is_named = self.only.as_ref().is_none_or(|only| only.contains(&id));
+        let is_named = self.only.as_ref().is_none_or(|only| only.segments.contains(&id));
         is_named && !self.running.contains(&id)
+    }
+
+    /// Whether a job of this name is asked for, and all its attempts have ended.
+    fn is_over(&self, job: &str) -> bool {
+        let Some(sweep) = sweep_of_job(job) else { return false };
+        let is_asked_for = |only: &Only| only.sweeps.iter().any(|name| name == sweep);
+        self.only.as_ref().is_none_or(is_asked_for) && !self.jobs.contains(job)
     }
 
     /// Why all checkpoints of a segment are garbage, if they are.
@@ -184,5 +209,18 @@ impl Garbage {
     pub fn delete(&self) -> anyhow::Result<()> {
         fs::remove_dir_all(&self.path)
             .with_context(|| format!("cannot delete `{}`", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_over_when_none_of_its_attempts_runs() {
+        let running = "isoflop-small-19d0a-0-1".to_owned();
+        let uses = Uses { jobs: HashSet::from([running.clone()]), ..Uses::default() };
+        assert!(!uses.is_over(&running));
+        assert!(uses.is_over("isoflop-small-19d0a-0-10"));
     }
 }

@@ -38,6 +38,7 @@ impl Journal for StoreJournal<'_> {
                 pid: launch.place.pid,
                 job: launch.place.job.clone(),
                 micro_batch: *micro_batch,
+                above: self.workplace.newest_attempt(segment.id),
             };
             (segment.id, attempt)
         };

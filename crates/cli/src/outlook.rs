@@ -7,10 +7,11 @@ use spec::SegmentId;
 
 use crate::costs::{Basis, Costs};
 
-/// Totals of a plan on some slots. Hours are of device time, all slots together, but for the makespan.
+/// Totals of a plan on some devices. Hours are of device time, all devices together, but for the makespan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
-    pub n_slots: usize,
+    /// GPUs, or slots of a CPU.
+    pub n_devices: usize,
     /// Of every segment, evaluations on other tasks included.
     pub hours: f64,
     /// Of training alone.
@@ -29,7 +30,12 @@ pub struct Outlook {
 
 impl Outlook {
     /// `plan` is weighed by `costs` already.
-    pub fn new(plan: &Plan, costs: &Costs, n_slots: usize, finished: &HashSet<SegmentId>) -> Self {
+    pub fn new(
+        plan: &Plan,
+        costs: &Costs,
+        n_devices: usize,
+        finished: &HashSet<SegmentId>,
+    ) -> Self {
         let states: States = finished.iter().map(|id| (*id, SegmentState::Finished)).collect();
         let left = || plan.segments.iter().filter(|segment| !finished.contains(&segment.id));
         let training = || plan.segments.iter().filter(|segment| !segment.is_evaluation());
@@ -37,7 +43,7 @@ impl Outlook {
             training().map(|segment| segment.n_trials as f64 * segment.estimated_s).sum();
         let bases = plan.segments.iter().map(|segment| costs.of(segment).basis);
         Self {
-            n_slots,
+            n_devices,
             hours: hours(plan.segments.iter()),
             training_hours: hours(training()),
             separate_hours: separate_s / 3600.0,
@@ -47,13 +53,13 @@ impl Outlook {
                 .filter(|segment| !segment.is_evaluation())
                 // A sum of none would be -0.
                 .fold(0.0, |sum, segment| sum + segment.spec.train_flops()),
-            makespan_hours: simulate(plan, &states, n_slots).makespan_s / 3600.0,
+            makespan_hours: simulate(plan, &states, n_devices).makespan_s / 3600.0,
         }
     }
 
-    /// Hours if every slot is busy to the end.
+    /// Hours if every device is busy to the end.
     pub fn busy_hours(&self) -> f64 {
-        self.hours / self.n_slots as f64
+        self.hours / self.n_devices as f64
     }
 }
 

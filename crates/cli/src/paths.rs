@@ -54,6 +54,16 @@ impl Workplace {
         self.all_attempts().join(segment.to_string()).join(attempt.to_string())
     }
 
+    /// The largest number of an attempt that has left its folder here, whichever store it was of; 0: none.
+    pub fn newest_attempt(&self, segment: spec::SegmentId) -> u32 {
+        let folder = self.all_attempts().join(segment.to_string());
+        let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+        let number = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.ok()?.file_name().to_str()?.parse().ok()
+        };
+        entries.filter_map(number).max().unwrap_or(0)
+    }
+
     /// What trainers of an attempt logged.
     pub fn log(&self, segment: spec::SegmentId, attempt: u32) -> PathBuf {
         self.attempt(segment, attempt).join("log.txt")

@@ -18,6 +18,7 @@ use scheduler::{
 use serde_json::json;
 use spec::{Failure, SegmentId, TrainerEvent};
 
+use crate::devices::{NamedSlot, n_devices};
 use display::Terminal;
 use events::{Events, Of};
 pub use label::{label, workload_label};
@@ -28,7 +29,8 @@ use pace::Pace;
 pub enum Show {
     /// To people: bars on a terminal, a plain line now and then elsewhere.
     People,
-    /// To programs: events on standard output, and nothing on standard error.
+    /// To programs: events on standard output. Standard error has only what is no event of a segment:
+    /// that the sweep waits, stops or ends before its time, and what a queue answers.
     Programs,
     /// Complaints alone.
     Quiet,
@@ -67,8 +69,14 @@ struct Running {
 }
 
 impl<'a> Progress<'a> {
-    /// `slots` are the names of the engine's slots.
-    pub fn new(sweep: &str, plan: &'a Plan, states: &States, slots: &[String], show: Show) -> Self {
+    /// `slots` are the engine's.
+    pub fn new(
+        sweep: &str,
+        plan: &'a Plan,
+        states: &States,
+        slots: &[NamedSlot],
+        show: Show,
+    ) -> Self {
         let is_finished = |segment: &&PlannedSegment| {
             matches!(states.get(&segment.id), Some(SegmentState::Finished))
         };
@@ -78,7 +86,8 @@ impl<'a> Progress<'a> {
         let total_s = plan.segments.iter().map(|segment| segment.estimated_s).sum();
         let display = match show {
             Show::People if std::io::stderr().is_terminal() => {
-                Display::Terminal(Terminal::new(slots))
+                let names = slots.iter().enumerate().map(|(n, slot)| slot.name(n));
+                Display::Terminal(Terminal::new(&names.collect::<Vec<_>>()))
             }
             Show::People => Display::Lines,
             Show::Programs => Display::Events(Events),
@@ -91,7 +100,7 @@ impl<'a> Progress<'a> {
             started: Instant::now(),
             refreshed: Instant::now(),
             running: HashMap::new(),
-            pace: Pace::new(total_s, done_s, slots.len()),
+            pace: Pace::new(total_s, done_s, n_devices(slots)),
             n_finished,
             budget: Budget::default(),
             spent: Charge::default(),
@@ -103,10 +112,11 @@ impl<'a> Progress<'a> {
         self.budget = budget;
     }
 
-    /// Shows how far it is, now and then.
+    /// Shows how far it is, now and then; what is spent is known at every look, so that the last word has
+    /// all of it.
     pub fn look(&mut self, schedule: &Schedule<'_>, now: f64) {
+        self.spent = schedule.spent(now);
         if self.display.refreshes_every().is_some_and(|wait| self.refreshed.elapsed() >= wait) {
-            self.spent = schedule.spent(now);
             self.refreshed = Instant::now();
             self.refresh();
         }
@@ -319,7 +329,9 @@ impl Display {
 const fn then(failure: Failure) -> &'static str {
     match failure {
         Failure::OutOfMemory => "; tried again with more room, or with smaller passes",
-        Failure::DiskFull => "; the sweep stops until there is room",
+        Failure::DiskFull => {
+            "; the sweep ends, and goes on with the same command when there is room"
+        }
         Failure::ParentCheckpoint => "; what it starts from is trained again",
         Failure::Device => "; tried again by another trainer",
         Failure::Replaced | Failure::Other => "",

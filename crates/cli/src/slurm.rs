@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use scheduler::{Lane, LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
 use spec::{Order, SlurmSpec, SweepSpec};
+use store::UnixSeconds;
 
 use crate::costs::Guess;
 use crate::devices::NamedSlot;
@@ -91,11 +92,22 @@ pub fn engine(
         spec: spec.clone(),
         jobs: workplace.jobs(),
         trainer,
-        prefix: format!("isoflop-{}-{:x}", sweep.name, (1e3 * now()) as u64),
+        prefix: job_prefix(&sweep.name, now()),
         programs: SlurmPrograms::default(),
         fits_share: fits_share(spec),
         tell: Box::new(say),
     }))
+}
+
+/// What the names of a coordinator's jobs begin with; `-BATCH-INDEX` follows.
+fn job_prefix(sweep: &str, now: UnixSeconds) -> String {
+    format!("isoflop-{sweep}-{:x}", (1e3 * now) as u64)
+}
+
+/// The sweep that a job of this name was for; None where it is no such name.
+pub fn sweep_of_job(name: &str) -> Option<&str> {
+    let (coordinator, _) = name.strip_prefix("isoflop-")?.rsplit_once('-')?.0.rsplit_once('-')?;
+    Some(coordinator.rsplit_once('-')?.0)
 }
 
 /// Whether an order needs at most a share of a GPU's memory.
@@ -161,4 +173,16 @@ fn left_behind(workplace: &Workplace, queued: &Queued) -> Option<LeftBehind> {
         attempt_dir: workplace.attempt(attempt.segment_id, attempt.attempt),
         known_bytes: *known_bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_name_tells_its_sweep() {
+        let name = format!("{}-0-12", job_prefix("small-2", 1.5e9));
+        assert_eq!(sweep_of_job(&name), Some("small-2"));
+        assert_eq!(sweep_of_job("notebook-0-1"), None);
+    }
 }

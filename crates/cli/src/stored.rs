@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use spec::SweepSpec;
-use store::Store;
+use store::{Store, StoredSweep};
 
 use crate::exit::bad_input;
 
@@ -33,19 +33,24 @@ impl StoredSweepArgs {
 /// # Errors
 /// The store has none of this name.
 pub async fn stored_sweep(store: &Store, db: &Path, name: &str) -> anyhow::Result<SweepSpec> {
-    let Some(stored) = store.sweep(name).await? else {
-        return Err(bad_input(unknown(store, db, name).await?));
-    };
-    SweepSpec::parse("stored sweep", &stored.record.source, &[])
-        .context("the store's own sweep file")
+    let sweeps = store.sweeps().await?;
+    let StoredSweep { record, .. } = find_sweep(&sweeps, db, name)?;
+    SweepSpec::parse("stored sweep", &record.source, &[]).context("the store's own sweep file")
 }
 
-/// Says which sweeps there are instead.
-async fn unknown(store: &Store, db: &Path, name: &str) -> anyhow::Result<anyhow::Error> {
-    let known: Vec<_> = store.sweeps().await?.into_iter().map(|sweep| sweep.record.name).collect();
-    let known = match known.as_slice() {
-        [] => "it has none".to_owned(),
-        known => format!("it has {}", known.join(", ")),
+/// The sweep of this name among all of a store.
+///
+/// # Errors
+/// There is none; says which there are instead.
+pub fn find_sweep<'a>(
+    sweeps: &'a [StoredSweep],
+    db: &Path,
+    name: &str,
+) -> anyhow::Result<&'a StoredSweep> {
+    let unknown = || {
+        let names: Vec<_> = sweeps.iter().map(|sweep| sweep.record.name.as_str()).collect();
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        bad_input(anyhow!("no sweep `{name}` in `{}`; it has {known}", db.display()))
     };
-    Ok(anyhow!("no sweep `{name}` in `{}`; {known}", db.display()))
+    sweeps.iter().find(|sweep| sweep.record.name == name).ok_or_else(unknown)
 }

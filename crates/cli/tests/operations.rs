@@ -209,6 +209,25 @@ fn gc_collects_for_named_sweeps_alone_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn folders_of_jobs_go_when_their_attempts_have_ended() {
+    let place = swept();
+    let [over, other] = ["isoflop-pretend-19d0a-0-1", "isoflop-pretend-more-19d0a-0-1"];
+    for job in [over, other, "of-a-person"] {
+        std::fs::create_dir_all(place.path(&format!("results/jobs/{job}"))).unwrap();
+    }
+    let collected = |args: &[&str]| {
+        let gone = json(&place.stdout(&[args, &["--format", "json"]].concat(), 0));
+        let is_of_job = |row: &&Value| row["why"] == "its job's attempts have ended";
+        gone.as_array().unwrap().iter().filter(is_of_job).count()
+    };
+    assert_eq!(collected(&["gc", "--dry-run"]), 2);
+    assert_eq!(collected(&["gc", "pretend"]), 1);
+    assert!(!place.path("results/jobs").join(over).exists());
+    assert_eq!(collected(&["gc"]), 1);
+    assert_eq!(folders(&place.path("results/jobs")), 1, "what is no job of ours stays");
+}
+
+#[test]
 fn events_are_lines_of_json_that_tell_a_sweep() {
     let place = place();
     let told = place.stdout(&["sweep", "sweep.toml", "--format", "json"], 0);
@@ -224,6 +243,10 @@ fn events_are_lines_of_json_that_tell_a_sweep() {
     }
     let last = of("sweep").pop().unwrap();
     assert_eq!((&last["n_finished"], &last["share"]), (&N_SEGMENTS.into(), &1.0.into()), "{last}");
+    let spent = place.query("select total(train_flops) as flops from attempt");
+    let share = last["spent_flops"].as_f64().unwrap() / spent[0]["flops"].as_f64().unwrap();
+    assert!((share - 1.0).abs() < 1e-9, "{last}: {spent:?}");
+    assert!(last["spent_device_s"].as_f64() > Some(0.0), "{last}");
 }
 
 fn trials_finished(place: &Place, shape: &str) -> Value {
@@ -239,7 +262,11 @@ fn what_failed_is_tried_again_without_the_file_and_the_rest_is_not() {
     // The small size fails, and the large one costs more than there is.
     let budget = ["sweep", "sweep.toml", "--budget-flops", "5e9"];
     let output = place.command(&budget).env("FAKE_TRAINER_FAIL", "8x1").output().unwrap();
-    assert!(!output.status.success(), "{}", text(&output.stderr));
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(12), "{complaint}");
+    for part in ["segments failed, one of them: ", "the budget is reached: 1 segments"] {
+        assert!(complaint.contains(part), "`{part}` is not in: {complaint}");
+    }
     assert_eq!(place.n_finished(), 0);
     std::fs::remove_file(place.path("sweep.toml")).unwrap();
     place.stdout(&["retry", "pretend", "--failed"], 0);
@@ -271,7 +298,7 @@ fn status_sets_what_was_predicted_against_what_it_took() {
         "failed",
         "best_val_error",
         "predicted_s",
-        "device_s",
+        "charged_s",
         "left_s",
     ];
     assert_eq!(keys, expected);
@@ -280,7 +307,7 @@ fn status_sets_what_was_predicted_against_what_it_took() {
         (&"16x2".into(), &2.into(), &0.0.into())
     );
     assert!(
-        row["predicted_s"].as_f64() > Some(0.0) && row["device_s"].as_f64() > Some(0.0),
+        row["predicted_s"].as_f64() > Some(0.0) && row["charged_s"].as_f64() > Some(0.0),
         "{row}"
     );
     let shown = place.stdout(&["status", "pretend", "--watch"], 0);

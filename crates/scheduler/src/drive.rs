@@ -89,7 +89,7 @@ pub enum DriveError<E> {
     #[error(transparent)]
     Engine(EngineError),
     #[error("cannot store what happened")]
-    Journal(E),
+    Journal(#[source] E),
     #[error(transparent)]
     State(#[from] InvalidChange),
 }
@@ -107,7 +107,8 @@ pub async fn drive<E: Engine, J: Journal>(
     mut stop: watch::Receiver<Stop>,
 ) -> Result<Ended, DriveError<J::Error>> {
     let hung = BTreeSet::new();
-    let mut drive = Drive { schedule, bundle_s, engine, journal, hung, epoch: Instant::now() };
+    let (is_stopped, epoch) = (false, Instant::now());
+    let mut drive = Drive { schedule, bundle_s, engine, journal, hung, is_stopped, epoch };
     let result = drive.until_done(&mut stop).await;
     // Whatever ended it, trainers get to write their checkpoints; what they say of it is in their
     // attempts' files.
@@ -123,6 +124,7 @@ struct Drive<'a, 'b, E, J> {
     journal: &'b mut J,
     /// Slots whose trainers were told to end because they were silent.
     hung: BTreeSet<usize>,
+    is_stopped: bool,
     epoch: Instant,
 }
 
@@ -135,6 +137,7 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
         loop {
             let level = *stop.borrow_and_update();
             self.obey(level);
+            self.is_stopped = level != Stop::No;
             let is_stopping = level != Stop::No || self.schedule.pause().is_some();
             if !is_stopping {
                 self.fill_slots().await?;
@@ -162,7 +165,9 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
     /// When to look again though nothing happens.
     fn next_change(&self) -> Instant {
         const HOUR_S: f64 = 3600.0;
-        let at = self.schedule.next_change().map_or(self.now() + HOUR_S, |at| at.max(self.now()));
+        // What is due already waits for a slot, or for the end.
+        let change = self.schedule.next_change().filter(|at| *at > self.now());
+        let at = change.unwrap_or_else(|| self.now() + HOUR_S);
         self.epoch + Duration::from_secs_f64(at)
     }
 
@@ -239,6 +244,8 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
     }
 
     async fn bury(&mut self, slot: usize, mut exit: Exit) -> Result<(), DriveError<J::Error>> {
+        // What a person has stopped is not to blame for how it ended.
+        exit.ran &= !self.is_stopped;
         if self.hung.remove(&slot) {
             exit.how = format!("after it had been silent for too long, {}", exit.how);
         }
@@ -256,8 +263,10 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
         Ok(())
     }
 
-    /// Lets idle trainers end by themselves; a second Ctrl-C still ends them at once.
+    /// Lets idle trainers end by themselves, but not for ever; a second Ctrl-C still ends them at once.
     async fn close(&mut self, stop: &mut watch::Receiver<Stop>) {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut deadline = Instant::now() + PATIENCE;
         self.engine.stop();
         while self.engine.n_alive() > 0 {
             tokio::select! {
@@ -265,6 +274,10 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
                 Ok(()) = stop.changed() => {
                     let level = *stop.borrow_and_update();
                     self.obey(level);
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    self.engine.kill();
+                    deadline += PATIENCE;
                 }
             }
         }

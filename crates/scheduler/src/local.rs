@@ -32,9 +32,8 @@ pub struct LocalEngine {
     slots: Vec<(Slot, Option<Trainer>)>,
     sender: mpsc::UnboundedSender<EngineEvent>,
     events: mpsc::UnboundedReceiver<EngineEvent>,
-    /// Trainers in a row that ended before they were ready, and how the last one did.
-    never_ready: u32,
-    how: String,
+    /// For each slot, trainers in a row that ended before they were ready, and how the last one did.
+    never_ready: Vec<(u32, String)>,
 }
 
 /// The coordinator's ends of a trainer process; dropping `orders` asks it to end.
@@ -65,8 +64,9 @@ impl LocalEngine {
     /// `log_dir/slot-N.log`. No process is started before its slot is woken.
     pub fn new(program: PathBuf, log_dir: PathBuf, slots: Vec<Slot>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
+        let never_ready = vec![(0, String::new()); slots.len()];
         let slots = slots.into_iter().map(|slot| (slot, None)).collect();
-        Self { program, log_dir, slots, sender, events, never_ready: 0, how: String::new() }
+        Self { program, log_dir, slots, sender, events, never_ready }
     }
 
     fn spawn(&self, index: usize) -> Result<Trainer, EngineError> {
@@ -108,11 +108,12 @@ impl LocalEngine {
     }
 
     fn check_that_trainers_get_ready(&self, index: usize) -> Result<(), EngineError> {
-        if self.never_ready < MAX_NEVER_READY {
+        let (n, how) = self.never_ready[index].clone();
+        if n < MAX_NEVER_READY {
             return Ok(());
         }
         let (program, log) = (self.program.clone(), self.log(index));
-        Err(EngineError::NeverReady { program, log, how: self.how.clone(), n: self.never_ready })
+        Err(EngineError::NeverReady { program, log, how, n })
     }
 
     fn trainers(&mut self) -> impl Iterator<Item = &mut Trainer> {
@@ -123,7 +124,7 @@ impl LocalEngine {
     fn note(&mut self, event: &EngineEvent) {
         match event {
             EngineEvent::Ready { slot, .. } => {
-                self.never_ready = 0;
+                self.never_ready[*slot].0 = 0;
                 if let Some(trainer) = &mut self.slots[*slot].1 {
                     trainer.is_ready = true;
                 }
@@ -138,8 +139,9 @@ impl LocalEngine {
                         && *trainer.ending.borrow() == Ending::ByItself
                 };
                 if trainer.as_ref().is_some_and(is_to_blame) {
-                    self.never_ready += 1;
-                    self.how.clone_from(&exit.how);
+                    let (n, how) = &mut self.never_ready[*slot];
+                    *n += 1;
+                    how.clone_from(&exit.how);
                 }
             }
         }
@@ -224,15 +226,20 @@ async fn follow(
 ) {
     let kills_before = oom_kills();
     let stdout = child.stdout.take().expect("stdout is piped");
-    let complaint = tokio::select! {
-        complaint = pass_on(slot, stdout, &sender) => complaint,
-        () = end_when_told(pid, told) => None,
+    let listened = async {
+        let complaint = pass_on(slot, stdout, &sender).await;
+        if complaint.is_some() {
+            signal(pid, Signal::KILL);
+        }
+        (complaint, child.wait().await)
     };
-    if complaint.is_some() {
-        signal(pid, Signal::KILL);
-    }
-    let status = child.wait().await;
-    let out_of_memory = is_killed(&status) && oom_kills() > kills_before;
+    let (complaint, status) = tokio::select! {
+        ended = listened => ended,
+        never = end_when_told(pid, told.clone()) => match never {},
+    };
+    // Killed by us is not killed for want of memory.
+    let was_told = *told.borrow() > Ending::ByItself;
+    let out_of_memory = !was_told && is_killed(&status) && oom_kills() > kills_before;
     let how = complaint.unwrap_or_else(|| describe(status));
     // Nobody listens once the engine is gone.
     let _ = sender.send(EngineEvent::Exited { slot, exit: Exit { how, out_of_memory, ran: true } });
@@ -260,7 +267,7 @@ async fn pass_on(
 }
 
 /// Sends the signals that a trainer is to end by; what it still says is heard meanwhile.
-async fn end_when_told(pid: u32, mut told: watch::Receiver<Ending>) {
+async fn end_when_told(pid: u32, mut told: watch::Receiver<Ending>) -> std::convert::Infallible {
     if told.wait_for(|ending| *ending > Ending::ByItself).await.is_ok() {
         if *told.borrow() == Ending::Asked {
             signal(pid, Signal::TERM);

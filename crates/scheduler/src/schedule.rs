@@ -30,6 +30,8 @@ pub struct Schedule<'a> {
     pause: Option<String>,
     /// Whether a segment may be handed over while its parent is still to be executed.
     ahead: bool,
+    /// Slots that were told to end because they were silent, and have not yet.
+    ending: BTreeSet<usize>,
     lanes: Lanes,
 }
 
@@ -80,6 +82,14 @@ pub enum Consequence {
     Reopened { segment_id: SegmentId },
 }
 
+impl Running {
+    /// Seconds that it may be silent. Before it begins it may have data to prepare.
+    fn patience_s(&self, time_out_s: f64) -> f64 {
+        const BEFORE_IT_BEGINS: f64 = 4.0;
+        if self.began.is_some() { time_out_s } else { BEFORE_IT_BEGINS * time_out_s }
+    }
+}
+
 type Outcome = Result<Vec<Consequence>, InvalidChange>;
 
 impl<'a> Schedule<'a> {
@@ -116,6 +126,7 @@ impl<'a> Schedule<'a> {
             spent,
             pause: None,
             ahead: false,
+            ending: BTreeSet::new(),
             lanes: Lanes::default(),
         };
         schedule.learn(micro_batches);
@@ -129,6 +140,7 @@ impl<'a> Schedule<'a> {
     /// start, or no idle slot has room for what is next: it is waited for, lest small segments that go
     /// before it keep it from starting for ever.
     pub fn next_launch(&mut self, n_slots: usize, now: f64) -> Option<(usize, &'a PlannedSegment)> {
+        self.release(now);
         let first = (0..n_slots).find(|slot| self.is_idle(*slot))?;
         let segment = self.next(now)?;
         let idle = (first..n_slots).filter(|slot| self.is_idle(*slot));
@@ -254,10 +266,7 @@ impl<'a> Schedule<'a> {
             TrainerEvent::Diverged { step, spent } => {
                 self.finish(at, SegmentChange::Diverged { step: *step }, spent, now)
             }
-            TrainerEvent::Interrupted { spent, .. } => {
-                self.leave(at, Some(spent), now);
-                self.change(at, SegmentChange::Returned).map(|()| Vec::new())
-            }
+            TrainerEvent::Interrupted { spent, .. } => self.interrupt(at, spent, now),
             TrainerEvent::Failed { reason, failure } => self.fail(at, *failure, reason, now),
         }
     }
@@ -268,6 +277,7 @@ impl<'a> Schedule<'a> {
     /// # Errors
     /// None that an engine could cause.
     pub fn bury(&mut self, slot: usize, exit: &Exit, now: f64) -> Outcome {
+        self.ending.remove(&slot);
         let mut consequences = Vec::new();
         let mut ran = exit.ran;
         for at in self.on_slot(slot) {
@@ -300,8 +310,9 @@ impl<'a> Schedule<'a> {
     /// Slots whose trainer has said nothing for too long.
     pub fn overdue(&self, now: f64) -> BTreeSet<usize> {
         let Some(time_out) = self.policy.time_out_s else { return BTreeSet::new() };
-        let silent =
-            |running: &&Running| self.must_talk(running) && now - running.heard >= time_out;
+        let silent = |running: &&Running| {
+            self.must_talk(running) && now - running.heard >= running.patience_s(time_out)
+        };
         self.running.values().filter(silent).map(|running| running.slot).collect()
     }
 
@@ -310,8 +321,9 @@ impl<'a> Schedule<'a> {
         !self.ahead || running.began.is_some()
     }
 
-    /// Starts a slot's time-out anew: it was told to end.
+    /// Starts a slot's time-out anew: it was told to end, and takes nothing until it has.
     pub fn excuse(&mut self, slot: usize, now: f64) {
+        self.ending.insert(slot);
         for running in self.running.values_mut().filter(|running| running.slot == slot) {
             running.heard = now;
         }
@@ -322,7 +334,8 @@ impl<'a> Schedule<'a> {
         let waits = self.not_before.values().copied();
         let time_out = self.policy.time_out_s;
         let talkers = self.running.values().filter(|running| self.must_talk(running));
-        let silences = talkers.filter_map(|running| Some(running.heard + time_out?));
+        let silences =
+            talkers.filter_map(|running| Some(running.heard + running.patience_s(time_out?)));
         waits.chain(silences).reduce(f64::min)
     }
 
@@ -331,7 +344,7 @@ impl<'a> Schedule<'a> {
     }
 
     pub fn is_idle(&self, slot: usize) -> bool {
-        self.running.values().all(|running| running.slot != slot)
+        !self.ending.contains(&slot) && self.running.values().all(|running| running.slot != slot)
     }
 
     /// Whether something waits for its next try.
@@ -432,7 +445,7 @@ impl<'a> Schedule<'a> {
     /// What an attempt is known to have spent.
     fn so_far(&self, at: usize, running: &Running, now: f64) -> Charge {
         let spec = &self.plan.segments[at].spec;
-        let share = (running.last - running.first) as f64 / spec.steps() as f64;
+        let share = running.last.saturating_sub(running.first) as f64 / spec.steps() as f64;
         let device_s = running.earlier.device_s + running.began.map_or(0.0, |began| now - began);
         Charge { flops: share * spec.train_flops(), device_s }
     }
@@ -445,6 +458,8 @@ impl<'a> Schedule<'a> {
                 if running.began.is_none() && running.earlier == Spent::default() {
                     (running.first, running.last) = (*step, *step);
                 }
+                // The newest checkpoint may have been damaged.
+                running.first = running.first.min(*step);
                 running.began.get_or_insert(now);
             }
             TrainerEvent::Paused { step, spent } => {
@@ -462,6 +477,22 @@ impl<'a> Schedule<'a> {
             | TrainerEvent::Interrupted { .. }
             | TrainerEvent::Failed { .. } => {}
         }
+    }
+
+    /// Stopped on request: by a person, or because it was silent for too long.
+    fn interrupt(&mut self, at: usize, spent: &Spent, now: f64) -> Outcome {
+        let slot = self.running.get(&at).map(|running| running.slot);
+        let was_silent = slot.is_some_and(|slot| self.ending.contains(&slot));
+        self.leave(at, Some(spent), now);
+        if !was_silent {
+            return self.change(at, SegmentChange::Returned).map(|()| Vec::new());
+        }
+        let how = "after it had been silent for too long".to_owned();
+        self.change(at, SegmentChange::Lost { how })?;
+        self.delay(at, now);
+        Ok(failure_of(&self.states[at]).map_or_else(Vec::new, |reason| {
+            vec![Consequence::GivenUp { segments: vec![self.plan.segments[at].id], reason }]
+        }))
     }
 
     fn advance(&mut self, at: usize, step: u64) -> Outcome {
@@ -495,9 +526,9 @@ impl<'a> Schedule<'a> {
                 SegmentChange::Lost { how: format!("without its parent's checkpoint: {reason}") }
             }
             Failure::Device => SegmentChange::Lost { how: format!("with its device: {reason}") },
-            Failure::Replaced | Failure::Other => {
-                SegmentChange::Failed { reason: reason.to_owned() }
-            }
+            // By a number that another store has left on the disk: the next one is above it.
+            Failure::Replaced => SegmentChange::Lost { how: format!("replaced: {reason}") },
+            Failure::Other => SegmentChange::Failed { reason: reason.to_owned() },
         };
         self.leave(at, None, now);
         self.change(at, change)?;

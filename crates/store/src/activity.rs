@@ -30,7 +30,7 @@ pub struct Busy {
 }
 
 impl Store {
-    /// FLOPs of training every segment of a sweep once, evaluations on other tasks left out.
+    /// What [`crate::StoredSweep::train_flops`] says, added up anew.
     ///
     /// # Errors
     /// The database's.

@@ -24,6 +24,8 @@ pub struct NewAttempt {
     pub job: Option<String>,
     /// Examples per pass, where memory ran out with what the recipe says.
     pub micro_batch: Option<u32>,
+    /// The largest number that is taken on the disk already, by another store or an earlier one.
+    pub above: u32,
 }
 
 /// An attempt that has not ended, as far as the store knows.
@@ -62,22 +64,6 @@ pub(crate) struct Current {
 }
 
 impl Store {
-    /// Begins a new attempt and returns its number, the fence; see [`Store::begin_attempts`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn begin_attempt(
-        &self,
-        segment_id: SegmentId,
-        attempt: &NewAttempt,
-        now: UnixSeconds,
-    ) -> Result<u32> {
-        let mut tx = self.write().await?;
-        let fence = begin(&mut tx, segment_id, attempt, now).await?;
-        tx.commit().await?;
-        Ok(fence)
-    }
-
     /// Begins an attempt at each of these segments in one transaction, and returns their numbers, the
     /// fences: from now on no older attempt of these segments is listened to, and one that was still
     /// running is lost.
@@ -218,7 +204,7 @@ async fn begin(
     attempt: &NewAttempt,
     now: UnixSeconds,
 ) -> Result<u32> {
-    let fence = segment::begin(conn, segment_id).await?;
+    let fence = segment::begin(conn, segment_id, attempt.above).await?;
     let id = segment_id.to_string();
     if fence > 1 {
         replace(conn, &id, now).await?;

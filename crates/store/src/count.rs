@@ -168,11 +168,6 @@ impl TrialCounts {
         }
     }
 
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.pending + self.running + self.finished + self.diverged + self.failed
-    }
-
     const fn of_mut(&mut self, state: TrialState) -> &mut u64 {
         match state {
             TrialState::Pending => &mut self.pending,
@@ -228,7 +223,7 @@ mod tests {
         }
         let trials = TrialCounts { finished: 1, pending: 1, ..TrialCounts::default() };
         assert_eq!(test.store.trial_counts("small").await.unwrap(), trials);
-        assert_eq!((trials.total(), trials.of(TrialState::Finished)), (2, 1));
+        assert_eq!(trials.of(TrialState::Finished), 1);
         let seconds = SegmentSeconds {
             charged_s: 14.5,
             predicted_s: 4.0,

@@ -4,6 +4,7 @@ use spec::{IdError, SegmentId, TrialId};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// There is no room to write; what was to be stored is not, and everything before is.
     #[error(
         "the disk is full: make room where the store is, then start again; nothing is lost ({0})"
     )]
@@ -33,13 +34,6 @@ pub enum StoreError {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
-
-impl StoreError {
-    /// Whether there is no room to write; what was to be stored is not, and everything before is.
-    pub const fn is_disk_full(&self) -> bool {
-        matches!(self, Self::DiskFull(_))
-    }
-}
 
 /// By SQLite's codes (sqlite.org/rescode.html): 13 is `SQLITE_FULL`, and 4874 the same of the index of
 /// its log; the last byte of what the file system said is 10.
@@ -77,7 +71,7 @@ mod tests {
         let report = |step| Report { segment_id, attempt, event: progress(step, 1.0) };
         let many: Vec<_> = (2..2000).map(report).collect();
         let error = test.store.record_batch(&many, 4.0).await.unwrap_err();
-        assert!(error.is_disk_full(), "{error:?}");
+        assert!(matches!(error, StoreError::DiskFull(_)), "{error:?}");
         assert!(error.to_string().starts_with("the disk is full"), "{error}");
         let count = "select count(*) from measurement where metric = 'train_loss'";
         assert_eq!(test.value(count).await, crate::Value::Integer(1));
@@ -92,6 +86,9 @@ mod tests {
         let (test, _) = planned_store().await;
         let store = crate::Store::open_read_only(&test.path).await.unwrap();
         let error = store.reopen(&[SegmentId(spec::Id::of(&1))]).await.unwrap_err();
-        assert!(!error.is_disk_full() && error.to_string().contains("readonly"), "{error}");
+        assert!(
+            matches!(error, StoreError::Sqlite(_)) && error.to_string().contains("readonly"),
+            "{error}"
+        );
     }
 }

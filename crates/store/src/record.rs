@@ -21,24 +21,8 @@ pub struct Report {
 }
 
 impl Store {
-    /// Stores one event; `false`, and nothing stored, if the attempt is stale: replaced, lost or
-    /// ended.
-    ///
-    /// # Errors
-    /// The database's; then nothing is stored.
-    pub async fn record(
-        &self,
-        segment_id: SegmentId,
-        attempt: u32,
-        event: &TrainerEvent,
-        now: UnixSeconds,
-    ) -> Result<bool> {
-        let report = Report { segment_id, attempt, event: event.clone() };
-        Ok(self.record_batch(&[report], now).await? == [true])
-    }
-
     /// Stores several events in their order and in one transaction; for each, whether its attempt
-    /// was current. An event counts each time that it is given: after a restart there is
+    /// was current: not replaced, lost or ended. An event counts each time that it is given: after a restart there is
     /// [`Store::catch_up`].
     ///
     /// # Errors
@@ -349,7 +333,7 @@ mod tests {
         }
         let failed =
             "select count(*) from attempt where outcome = 'failed' and reason = 'as it says'";
-        assert_eq!(test.value(failed).await, Value::Integer(5));
+        assert_eq!(test.value(failed).await, Value::Integer(6));
     }
 
     #[tokio::test]

@@ -234,13 +234,18 @@ pub(crate) fn json(list: &impl Serialize) -> String {
 }
 
 /// Raises the fence and marks the segment running; the new fence.
-pub(crate) async fn begin(conn: &mut SqliteConnection, segment_id: SegmentId) -> Result<u32> {
+pub(crate) async fn begin(
+    conn: &mut SqliteConnection,
+    segment_id: SegmentId,
+    above: u32,
+) -> Result<u32> {
     let id = segment_id.to_string();
     let fence: Option<u32> = sqlx::query_scalar(
-        "update segment set state = 'running', attempt = attempt + 1
+        "update segment set state = 'running', attempt = max(attempt, ?2) + 1
          where segment_id = ?1 and state in ('pending', 'running') returning attempt",
     )
     .bind(&id)
+    .bind(above)
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(fence) = fence {

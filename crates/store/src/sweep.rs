@@ -70,17 +70,6 @@ impl Store {
         );
         rows.fetch_all(&self.pool).await?.iter().map(read).collect()
     }
-
-    /// The sweep of this name, if there is one.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn sweep(&self, name: &str) -> Result<Option<StoredSweep>> {
-        let row = sqlx::query(
-            "select name, created_at, updated_at, source, spec, train_flops from sweep where name = ?1",
-        );
-        row.bind(name).fetch_optional(&self.pool).await?.as_ref().map(read).transpose()
-    }
 }
 
 /// Whether what is stored of the sweep is this plan already.
@@ -159,11 +148,10 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(test.store.segment_states("small").await.unwrap(), before);
-        let stored = test.store.sweep("small").await.unwrap().unwrap();
+        let [stored] = test.store.sweeps().await.unwrap().try_into().unwrap();
         assert_eq!((stored.created_at, stored.updated_at), (1.0, 9.0));
         let planned = plan.segments.iter().map(SegmentSpec::train_flops).sum();
         assert_eq!(stored.train_flops, Some(planned));
-        assert_eq!(test.store.sweeps().await.unwrap(), [stored]);
         assert_eq!(test.value("select count(*) from trial").await, Value::Integer(2));
     }
 

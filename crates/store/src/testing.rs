@@ -8,7 +8,8 @@ use spec::{SegmentId, SegmentKind, SegmentSpec, Spent, TrainerEvent, TrialSpec};
 use tempfile::TempDir;
 use test_support::{few_shot, recipe};
 
-use crate::{NewAttempt, PlannedSegment, PlannedTrial, Store, SweepRecord};
+use crate::error::Result;
+use crate::{NewAttempt, PlannedSegment, PlannedTrial, Report, Store, SweepRecord, UnixSeconds};
 
 pub(crate) struct TestStore {
     pub store: Store,
@@ -135,6 +136,7 @@ pub(crate) fn on_cpu() -> NewAttempt {
         pid: Some(42),
         job: None,
         micro_batch: None,
+        above: 0,
     }
 }
 
@@ -157,6 +159,29 @@ pub(crate) fn evaluated(step: u64, val_loss: f64) -> TrainerEvent {
 pub(crate) fn finished(step: u64, steps: u64, device_s: f64) -> TrainerEvent {
     let spent = Spent { steps, device_s, data_s: 0.1, peak_bytes: Some(1000) };
     TrainerEvent::Finished { step, spent }
+}
+
+/// One attempt and one event, which the program stores by the batch.
+impl Store {
+    pub async fn begin_attempt(
+        &self,
+        segment_id: SegmentId,
+        attempt: &NewAttempt,
+        now: UnixSeconds,
+    ) -> Result<u32> {
+        Ok(self.begin_attempts(&[(segment_id, attempt.clone())], now).await?[0])
+    }
+
+    pub async fn record(
+        &self,
+        segment_id: SegmentId,
+        attempt: u32,
+        event: &TrainerEvent,
+        now: UnixSeconds,
+    ) -> Result<bool> {
+        let report = Report { segment_id, attempt, event: event.clone() };
+        Ok(self.record_batch(&[report], now).await? == [true])
+    }
 }
 
 impl TestStore {

@@ -17,8 +17,9 @@ use crate::progress::say;
 ///
 /// Deleted are checkpoints that no unfinished segment of any sweep starts from and no sweep keeps
 /// (`[checkpoints] keep` in its file: none, trunks or all), what interrupted writing left, damaged
-/// checkpoints that were put aside, and folders of segments that no sweep has any more. Results,
-/// measurements and logs of stored sweeps stay.
+/// checkpoints that were put aside, folders of segments that no sweep has any more, and folders of Slurm
+/// jobs whose attempts have all ended. Results, measurements and what attempts of stored sweeps logged
+/// stay.
 #[derive(clap::Args)]
 pub struct GcArgs {
     /// Only what these sweeps made; without, everything beside the database
@@ -50,7 +51,7 @@ pub async fn gc(args: &GcArgs) -> anyhow::Result<ExitCode> {
         )));
     }
     let store = Store::open_read_only(&args.db).await.map_err(bad_input)?;
-    let uses = Uses::read(&store, &args.sweeps).await?;
+    let uses = Uses::read(&store, &args.db, &args.sweeps).await?;
     let garbage = uses.garbage(&store, &workplace).await?;
     store.close().await;
     let bytes: u64 = garbage.iter().map(|item| item.bytes).sum();

@@ -14,7 +14,7 @@ use store::{SegmentState, Store, WriterLock};
 use crate::calibrate::calibrate;
 use crate::checkpoints::stored_trunks;
 use crate::costs::{Basis, Costs, Guess};
-use crate::devices::{Devices, NamedSlot, n_devices, slots_in_words};
+use crate::devices::{Devices, NamedSlot, devices_in_words, n_devices};
 use crate::exit::{ALL_DONE, bad_input};
 use crate::outlook::{Outlook, hours};
 use crate::output::{Format, Rows};
@@ -45,7 +45,7 @@ pub struct PlanArgs {
     #[arg(long)]
     calibrate: bool,
 
-    /// FLOPs a second that one slot reaches, instead of the guess
+    /// FLOPs a second that one device reaches, instead of the guess
     #[arg(long, value_name = "FLOPS")]
     flops_per_s: Option<f64>,
 
@@ -62,7 +62,8 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let Known { mut plan, costs, finished } = args.known(&sweep, slot).await?;
     plan.weigh(&|segment| costs.seconds(segment));
     let outlook = Outlook::new(&plan, &costs, n_devices(&slots), &finished);
-    let shown = Shown { sweep: &sweep, plan: &plan, costs: &costs, outlook: &outlook };
+    let are_gpus = slot.slot.visible_gpu.is_some();
+    let shown = Shown { sweep: &sweep, plan: &plan, costs: &costs, outlook: &outlook, are_gpus };
     match args.format {
         Format::Json => Rows::one(shown.json(args.flops_per_s)).print(Format::Json)?,
         Format::Csv => shown.by_shape().print(Format::Csv)?,
@@ -97,7 +98,7 @@ impl PlanArgs {
             return Ok(Known { plan, costs, finished: HashSet::new() });
         }
         let store = Store::open_read_only(&self.db).await.map_err(bad_input)?;
-        let trunks = stored_trunks(&store, &Workplace::of(&self.db)).await?;
+        let trunks = stored_trunks(&store, &Workplace::of(&self.db), &sweep.name).await?;
         let plan = Plan::continuing(&sweep.trials, &sweep.transfers, &trunks);
         let costs = Costs::read(&store, slot, &plan, guess).await?;
         Ok(Known { plan, costs, finished: finished(&store).await? })
@@ -137,6 +138,7 @@ struct Shown<'a> {
     plan: &'a Plan,
     costs: &'a Costs,
     outlook: &'a Outlook,
+    are_gpus: bool,
 }
 
 impl Shown<'_> {
@@ -154,7 +156,7 @@ impl Shown<'_> {
             "train_flops_separate": plan.train_flops_separate(),
             "train_flops_planned": plan.train_flops(),
             "evaluation_flops": plan.evaluation_flops(),
-            "n_slots": outlook.n_slots,
+            "n_devices": outlook.n_devices,
             "assumed_flops_per_s": flops_per_s,
             "estimated_hours": outlook.busy_hours(),
             "segments": training,
@@ -228,7 +230,7 @@ impl Shown<'_> {
         let flops: f64 = segments.iter().map(|segment| segment.spec.train_flops()).sum();
         let costs = segments.iter().map(|segment| self.costs.of(segment));
         let memory = costs.clone().map(|cost| cost.bytes).fold(0.0, f64::max);
-        let hours = hours(segments.iter().copied()) / self.outlook.n_slots as f64;
+        let hours = hours(segments.iter().copied()) / self.outlook.n_devices as f64;
         [
             json!(row.1),
             json!(n_trials),
@@ -260,7 +262,7 @@ impl Shown<'_> {
             )?;
         }
         self.write_memory(out)?;
-        write_time(out, plan, outlook)
+        write_time(out, plan, outlook, self.are_gpus)
     }
 
     fn write_memory(&self, out: &mut impl Write) -> anyhow::Result<()> {
@@ -312,8 +314,13 @@ fn write_unshared(out: &mut impl Write, sweep: &SweepSpec, plan: &Plan) -> anyho
     Ok(())
 }
 
-fn write_time(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::Result<()> {
-    let Outlook { n_finished, n_slots, .. } = *outlook;
+fn write_time(
+    out: &mut impl Write,
+    plan: &Plan,
+    outlook: &Outlook,
+    are_gpus: bool,
+) -> anyhow::Result<()> {
+    let Outlook { n_finished, n_devices, .. } = *outlook;
     let n_segments = plan.segments.len();
     let evaluations = if plan.evaluations().next().is_some() { " and evaluations" } else { "" };
     if n_finished == n_segments {
@@ -333,7 +340,8 @@ fn write_time(out: &mut impl Write, plan: &Plan, outlook: &Outlook) -> anyhow::R
         Basis::Measured => "by what was measured",
     };
     let makespan = report::duration(3600.0 * outlook.makespan_hours);
-    writeln!(out, "About {makespan} on {}, {basis}.", slots_in_words(n_slots))?;
+    let devices = devices_in_words(n_devices, are_gpus);
+    writeln!(out, "About {makespan} on {devices}, {basis}.")?;
     Ok(())
 }
 

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use store::{ShapeCounts, Store, TrialCounts, TrialState};
+use store::{ShapeCounts, Store, StoredSweep, TrialCounts, TrialState};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::invocations::Invocations;
 use crate::output::{Format, Rows};
+use crate::stored::find_sweep;
 
 /// Where each sweep of the store stands: trials by state, FLOPs planned and spent, evaluations
 ///
 /// With a sweep's name: trials by state per model shape, and per variant where there are variants;
 /// device seconds that were predicted for the segments that have finished, that all attempts at these
-/// took, and that are predicted for the others; how idle the slots were, and how much was tried again.
+/// took, and that are predicted for the others; what was predicted for the last start and what it took,
+/// how idle its devices were where each trained one thing at a time, and how much was tried again.
 #[derive(clap::Args)]
 pub struct StatusArgs {
     /// One sweep only, per shape
@@ -79,14 +81,9 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 impl StatusArgs {
     async fn look(&self, store: &Store) -> anyhow::Result<Look> {
         let sweeps = store.sweeps().await?;
-        let names: Vec<_> = sweeps.into_iter().map(|sweep| sweep.record.name).collect();
         match &self.sweep {
-            None => of_all(store, &names).await,
-            Some(name) if names.contains(name) => of_one(store, name).await,
-            Some(name) => Err(bad_input(anyhow!(
-                "no sweep `{name}` in `{}`; see `isoflop status`",
-                self.db.display()
-            ))),
+            None => of_all(store, &sweeps).await,
+            Some(name) => of_one(store, find_sweep(&sweeps, &self.db, name)?).await,
         }
     }
 }
@@ -106,12 +103,12 @@ fn columns(before: &[&str], after: &[&str]) -> Vec<String> {
     before.iter().copied().chain(states).chain(after.iter().copied()).map(str::to_owned).collect()
 }
 
-async fn of_all(store: &Store, names: &[String]) -> anyhow::Result<Look> {
+async fn of_all(store: &Store, sweeps: &[StoredSweep]) -> anyhow::Result<Look> {
     let (mut rows, mut n_left) = (Vec::new(), 0);
-    for name in names {
-        let trials = store.trial_counts(name).await?;
+    for sweep in sweeps {
+        let trials = store.trial_counts(&sweep.record.name).await?;
         n_left += left(&trials);
-        rows.push(sweep_row(store, name, &trials).await?);
+        rows.push(sweep_row(store, sweep, &trials).await?);
     }
     let measured = [
         "train_flops_planned",
@@ -126,8 +123,16 @@ async fn of_all(store: &Store, names: &[String]) -> anyhow::Result<Look> {
     Ok(Look { rows: Rows::new(columns(&["sweep"], &measured), rows), remarks: Vec::new(), n_left })
 }
 
-async fn sweep_row(store: &Store, name: &str, trials: &TrialCounts) -> anyhow::Result<Vec<Value>> {
-    let planned = store.planned_flops(name).await?;
+async fn sweep_row(
+    store: &Store,
+    sweep: &StoredSweep,
+    trials: &TrialCounts,
+) -> anyhow::Result<Vec<Value>> {
+    let name = &sweep.record.name;
+    let planned = match sweep.train_flops {
+        Some(flops) => flops,
+        None => store.planned_flops(name).await?,
+    };
     let spent = store.spent(name).await?;
     let evaluations = store.evaluation_counts(name).await?;
     let mut row = vec![json!(name)];
@@ -138,7 +143,8 @@ async fn sweep_row(store: &Store, name: &str, trials: &TrialCounts) -> anyhow::R
     Ok(row)
 }
 
-async fn of_one(store: &Store, name: &str) -> anyhow::Result<Look> {
+async fn of_one(store: &Store, sweep: &StoredSweep) -> anyhow::Result<Look> {
+    let name = &sweep.record.name;
     let shapes = store.shape_counts(name).await?;
     let n_running: u64 = shapes.iter().map(|shape| shape.trials.running).sum();
     let mut remarks = vec![against_prediction(&shapes)];
@@ -172,7 +178,7 @@ fn by_shape(shapes: &[ShapeCounts]) -> Rows {
     };
     let named = [has_variants.then_some("variant"), has_families.then_some("family")];
     let named: Vec<_> = named.into_iter().flatten().chain(["shape", "params"]).collect();
-    let measured = ["best_val_error", "predicted_s", "device_s", "left_s"];
+    let measured = ["best_val_error", "predicted_s", "charged_s", "left_s"];
     Rows::new(columns(&named, &measured), shapes.iter().map(row).collect())
 }
 

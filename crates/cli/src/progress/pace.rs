@@ -1,7 +1,7 @@
 //! How much of a sweep's work is done and when the rest will be: sums that every event changes by one
 //! number, however large the sweep is.
 
-/// Work in estimated seconds of a slot.
+/// Work in estimated seconds of a device that does nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pace {
     total_s: f64,
@@ -11,15 +11,15 @@ pub struct Pace {
     over_s: f64,
     /// Of segments that are being executed, as far as they are.
     running_s: f64,
-    n_slots: usize,
+    n_devices: usize,
 }
 
 /// The estimates are trusted as much as this many seconds of what is seen.
 const TRUST_S: f64 = 20.0;
 
 impl Pace {
-    pub const fn new(total_s: f64, done_s: f64, n_slots: usize) -> Self {
-        Self { total_s, before_s: done_s, over_s: done_s, running_s: 0.0, n_slots }
+    pub const fn new(total_s: f64, done_s: f64, n_devices: usize) -> Self {
+        Self { total_s, before_s: done_s, over_s: done_s, running_s: 0.0, n_devices }
     }
 
     /// A running segment has got further by so much, or back where it is negative.
@@ -45,7 +45,7 @@ impl Pace {
     /// Seconds left after `elapsed_s` seconds of this program: what is left at the pace so far, which
     /// in the beginning is taken to be the estimated one.
     pub fn left_s(&self, elapsed_s: f64) -> f64 {
-        let expected = self.n_slots as f64 * TRUST_S;
+        let expected = self.n_devices as f64 * TRUST_S;
         let pace = (self.done_s() - self.before_s + expected) / (elapsed_s + TRUST_S);
         ((self.total_s - self.done_s()) / pace.max(f64::MIN_POSITIVE)).max(0.0)
     }
