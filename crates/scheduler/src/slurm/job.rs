@@ -60,6 +60,13 @@ pub(super) struct Look {
     pub complaint: Option<TailError>,
 }
 
+impl Exit {
+    /// Of a job that was told to end and whose attempts had all ended by then.
+    pub(super) fn on_demand() -> Self {
+        Self { how: "when it was told to".to_owned(), out_of_memory: false, ran: true }
+    }
+}
+
 /// Answers that must not show a job alive before it counts as gone.
 const GONE_ANSWERS: u32 = 2;
 
@@ -156,6 +163,7 @@ impl Job {
         }
         if self.tails.iter().all(|tail| tail.end().is_some()) {
             self.stage = Stage::Over;
+            look.exit = self.deadline.map(|_| Exit::on_demand());
         } else if self.is_at_its_end(code, grace, now) {
             look.exit = Some(self.bury(code));
         }

@@ -499,9 +499,15 @@ impl Engine for SlurmEngine {
     /// Makes the job's script end its trainer; a job that cannot be reached so is given up.
     fn end(&mut self, slot: usize) {
         let grace = self.grace();
-        if let Some(job) = &mut self.slots[slot] {
-            job.folder.revoke();
-            job.deadline.get_or_insert(Instant::now() + Duration::from_secs(60) + grace);
+        match &mut self.slots[slot] {
+            Some(job) if job.stage != Stage::Over => {
+                job.folder.revoke();
+                job.deadline.get_or_insert(Instant::now() + Duration::from_secs(60) + grace);
+            }
+            Some(_) | None => {
+                let exit = Exit::on_demand();
+                self.events.push_back(EngineEvent::Exited { slot, exit });
+            }
         }
     }
 

@@ -220,3 +220,28 @@ async fn a_job_that_waits_for_what_is_done_is_asked_for_without_that() {
     }
     pretended.see_through(1).await;
 }
+
+#[tokio::test]
+async fn an_exit_follows_when_a_slot_is_told_to_end_though_all_was_said() {
+    let mut pretended = Pretended::new("echo $n");
+    pretended.launch(2).await;
+    while !matches!(pretended.engine.slots[1].as_ref().unwrap().stage, Stage::Queued { .. }) {
+        let _nothing_yet =
+            tokio::time::timeout(Duration::from_millis(20), pretended.engine.next()).await;
+    }
+    pretended.engine.end(0);
+    pretended.finish(0);
+    pretended.finish(1);
+    let mut exits = Vec::new();
+    for _ in 0..3 {
+        match pretended.engine.next().await {
+            EngineEvent::Exited { slot, .. } => exits.push(slot),
+            EngineEvent::Said(_) => {}
+            event @ EngineEvent::Ready { .. } => panic!("{event:?}"),
+        }
+    }
+    pretended.engine.end(1);
+    let event = pretended.engine.next().await;
+    assert!(matches!(event, EngineEvent::Exited { slot: 1, .. }), "{event:?}");
+    assert_eq!(exits, [0]);
+}
