@@ -7,7 +7,8 @@ use crate::sweep_file::SweepFileArgs;
 
 /// Train every trial of a sweep, store, fit and draw; run again to continue
 ///
-/// Finished work is never repeated. Ctrl-C lets the trainers write checkpoints first; a second
+/// Finished segments are not trained again as long as their checkpoints are kept where something new
+/// starts from them (`[checkpoints] keep`). Ctrl-C lets the trainers write checkpoints first; a second
 /// Ctrl-C does not wait. Either way the same command continues.
 #[derive(clap::Args)]
 pub struct SweepArgs {
