@@ -329,9 +329,7 @@ impl Display {
 const fn then(failure: Failure) -> &'static str {
     match failure {
         Failure::OutOfMemory => "; tried again with more room, or with smaller passes",
-        Failure::DiskFull => {
-            "; the sweep ends, and goes on with the same command when there is room"
-        }
+        Failure::DiskFull => "; the sweep ends; make room, and the same command continues",
         Failure::ParentCheckpoint => "; what it starts from is trained again",
         Failure::Device => "; tried again by another trainer",
         Failure::Replaced | Failure::Other => "",

@@ -260,9 +260,12 @@ fn a_full_disk_pauses_everything() {
 fn a_silent_trainer_is_overdue_and_one_that_speaks_is_not() {
     let plan = Plan::new(&two_shapes(), &[]);
     let mut schedule = schedule(&plan, Policy { time_out_s: Some(10.0), ..Policy::default() });
-    let (_, speaks) = (start(&mut schedule, 0, 0.0), start(&mut schedule, 1, 0.0));
-    let event = said(speaks, TrainerEvent::Started { step: 0 });
-    schedule.hear(&event, 5.0).unwrap();
+    let (silent, speaks) = (start(&mut schedule, 0, 0.0), start(&mut schedule, 1, 0.0));
+    // Before they begin they may have data to prepare.
+    assert_eq!(schedule.next_change(), Some(40.0));
+    for (segment, now) in [(silent, 0.0), (speaks, 5.0)] {
+        schedule.hear(&said(segment, TrainerEvent::Started { step: 0 }), now).unwrap();
+    }
     assert_eq!(schedule.next_change(), Some(10.0));
     assert_eq!(schedule.overdue(10.0), BTreeSet::from([0]));
     schedule.excuse(0, 10.0);
