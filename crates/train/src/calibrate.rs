@@ -49,7 +49,7 @@ pub enum CalibrateError {
 /// Seconds of a step and of an example, as far as there are any.
 type Times = (Option<f64>, Option<f64>);
 
-/// Measures a segment, steps for at least `time` unless [`STEPS`] take less.
+/// Measures a segment, steps for at least `time` unless `STEPS` take less.
 ///
 /// # Errors
 /// A model that libtorch does not execute, for other reasons than memory.
