@@ -503,16 +503,7 @@ fn full_store(error: &anyhow::Error) -> Option<String> {
 
 /// Says how many segments failed and why one of them did; whether any did.
 fn tell_of_failed(states: &States) -> bool {
-    let reasons: Vec<_> = states
-        .values()
-        .filter_map(|state| match state {
-            SegmentState::Failed { reason } => Some(reason),
-            SegmentState::Pending { .. }
-            | SegmentState::Running { .. }
-            | SegmentState::Finished
-            | SegmentState::Diverged { .. } => None,
-        })
-        .collect();
+    let reasons: Vec<_> = states.values().filter_map(SegmentState::failure).collect();
     let Some(reason) = reasons.first() else { return false };
     say(&format!(
         "{} segments failed, one of them: {reason}; the same command tries them again, and so does `isoflop retry`",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use spec::SegmentId;
-use store::{Store, StoreError};
+use store::{SegmentState, SegmentStatus, Store, StoreError};
 
 use crate::paths::Workplace;
 use crate::slurm::sweep_of_job;
@@ -18,8 +18,8 @@ use crate::stored::find_sweep;
 pub struct Uses {
     /// Segments of any sweep.
     known: HashSet<SegmentId>,
-    /// Segments that have ended, and that none that has not starts from.
-    unneeded: HashSet<SegmentId>,
+    /// Segments that have finished or diverged.
+    ended: HashSet<SegmentId>,
     /// Segments whose attempts have not ended: a queued trainer may be writing.
     running: HashSet<SegmentId>,
     /// Slurm jobs of these attempts, by our names.
@@ -93,12 +93,14 @@ impl Uses {
             let states = store.segment_states(&sweep.record.name).await?;
             let ids = || states.iter().map(|status| status.segment_id);
             uses.known.extend(ids());
+            let has_ended = |status: &&SegmentStatus| {
+                matches!(status.state, SegmentState::Finished | SegmentState::Diverged { .. })
+            };
+            uses.ended.extend(states.iter().filter(has_ended).map(|status| status.segment_id));
             if let (Some(only), true) = (&mut uses.only, names.contains(&sweep.record.name)) {
                 only.segments.extend(ids());
             }
         }
-        let unneeded = store.unneeded_segments().await?;
-        uses.unneeded = unneeded.into_iter().map(|segment| segment.segment_id).collect();
         let running = store.running_attempts().await?;
         uses.running = running.iter().map(|attempt| attempt.segment_id).collect();
         uses.jobs = running.into_iter().filter_map(|attempt| attempt.job).collect();
@@ -155,7 +157,7 @@ impl Uses {
         if !self.known.contains(&id) {
             return Ok(Some(Why::Vanished));
         }
-        let is_kept = !self.unneeded.contains(&id) || store.wants_checkpoint(id).await?;
+        let is_kept = !self.ended.contains(&id) || store.wants_checkpoint(id).await?;
         Ok((!is_kept).then_some(Why::NotNeeded))
     }
 }

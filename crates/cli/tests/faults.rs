@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Place, text};
 use serde_json::Value;
+use test_support::RESULTS;
 
 /// Of what is printed at the start, so that a failure can be looked at again.
 const SEED: u64 = 20_261_127;
@@ -47,16 +48,6 @@ shots = [1]
 pool = 128
 examples = 64
 "#;
-
-/// Everything that must not depend on when, how often or in which order segments were executed.
-const RESULTS: [&str; 3] = [
-    "select trial_id, state, val_loss, val_error, params, steps, train_flops
-     from trial_result order by trial_id",
-    "select segment_id, metric, step, value from measurement
-     where metric like 'val_%' or metric like 'few_shot_%' order by segment_id, metric, step",
-    "select segment_id, state, end_step, checkpoint_step, checkpoint_digest
-     from segment order by segment_id",
-];
 
 /// A sequence of numbers that only looks like chance (Steele et al. 2014, SplitMix64).
 struct Chance(u64);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Place, text};
 use serde_json::Value;
-use test_support::Cluster;
+use test_support::{Cluster, RESULTS};
 
 /// Two shapes, two seeds, two lengths that share trunks: four trees of four segments.
 const SWEEP: &str = r#"
@@ -42,16 +42,6 @@ const N_SEGMENTS: i64 = 16;
 /// A job a segment, and a patience for tests.
 const SLURM: &str =
     "[slurm]\nask_s = 0.4\ngrace_s = 1.5\nminutes = 0\nsignal_s = 10\nmax_jobs = 12\n";
-
-/// Everything that must not depend on how often or in which order segments were executed.
-const RESULTS: [&str; 3] = [
-    "select trial_id, state, val_loss, val_error, params, steps, train_flops
-     from trial_result order by trial_id",
-    "select segment_id, metric, step, value from measurement
-     where metric like 'val_%' order by segment_id, metric, step",
-    "select segment_id, state, end_step, checkpoint_step, checkpoint_digest
-     from segment order by segment_id",
-];
 
 struct Queue {
     place: Place,

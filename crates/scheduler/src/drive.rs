@@ -1,6 +1,5 @@
 //! The coordinator's loop: decide, store, act, listen, store, apply.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -106,9 +105,8 @@ pub async fn drive<E: Engine, J: Journal>(
     journal: &mut J,
     mut stop: watch::Receiver<Stop>,
 ) -> Result<Ended, DriveError<J::Error>> {
-    let hung = BTreeSet::new();
     let (is_stopped, epoch) = (false, Instant::now());
-    let mut drive = Drive { schedule, bundle_s, engine, journal, hung, is_stopped, epoch };
+    let mut drive = Drive { schedule, bundle_s, engine, journal, is_stopped, epoch };
     let result = drive.until_done(&mut stop).await;
     // Whatever ended it, trainers get to write their checkpoints; what they say of it is in their
     // attempts' files.
@@ -122,8 +120,6 @@ struct Drive<'a, 'b, E, J> {
     bundle_s: f64,
     engine: &'b mut E,
     journal: &'b mut J,
-    /// Slots whose trainers were told to end because they were silent.
-    hung: BTreeSet<usize>,
     is_stopped: bool,
     epoch: Instant,
 }
@@ -206,7 +202,6 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
         for slot in self.schedule.overdue(self.now()) {
             self.engine.end(slot);
             self.schedule.excuse(slot, self.now());
-            self.hung.insert(slot);
         }
     }
 
@@ -246,9 +241,6 @@ impl<E: Engine, J: Journal> Drive<'_, '_, E, J> {
     async fn bury(&mut self, slot: usize, mut exit: Exit) -> Result<(), DriveError<J::Error>> {
         // What a person has stopped is not to blame for how it ended.
         exit.ran &= !self.is_stopped;
-        if self.hung.remove(&slot) {
-            exit.how = format!("after it had been silent for too long, {}", exit.how);
-        }
         let consequences = self.schedule.bury(slot, &exit, self.now())?;
         self.conclude(consequences).await
     }

@@ -90,6 +90,9 @@ impl Running {
     }
 }
 
+/// How one ended that was told to because it said nothing.
+const SILENT: &str = "after it had been silent for too long";
+
 type Outcome = Result<Vec<Consequence>, InvalidChange>;
 
 impl<'a> Schedule<'a> {
@@ -209,8 +212,7 @@ impl<'a> Schedule<'a> {
 
     /// Keeps the first of these segments, as many as the budget allows together.
     fn keep_affordable(&self, segments: &mut Vec<usize>) {
-        let running = self.running.iter().map(|(at, running)| self.in_all(*at, running));
-        let mut charge = self.spent + running.sum();
+        let mut charge = self.committed();
         let fits = |at: &&usize| {
             charge += self.whole(**at);
             self.policy.budget.allows(charge)
@@ -277,15 +279,18 @@ impl<'a> Schedule<'a> {
     /// # Errors
     /// None that an engine could cause.
     pub fn bury(&mut self, slot: usize, exit: &Exit, now: f64) -> Outcome {
-        self.ending.remove(&slot);
+        let how = match self.ending.remove(&slot) {
+            true => format!("{SILENT}, {}", exit.how),
+            false => exit.how.clone(),
+        };
         let mut consequences = Vec::new();
         let mut ran = exit.ran;
         for at in self.on_slot(slot) {
             let attempt = self.running[&at].attempt;
             let change = match (ran, exit.out_of_memory) {
                 (false, _) => SegmentChange::Returned,
-                (true, true) => self.want_of_memory(at, &exit.how),
-                (true, false) => SegmentChange::Lost { how: exit.how.clone() },
+                (true, true) => self.want_of_memory(at, &how),
+                (true, false) => SegmentChange::Lost { how: how.clone() },
             };
             ran = false;
             self.leave(at, None, now);
@@ -295,13 +300,9 @@ impl<'a> Schedule<'a> {
                 self.wait(at, lost.max(1), now);
             }
             let (segment_id, after) = (self.plan.segments[at].id, self.states[at].clone());
-            let reason = failure_of(&after);
-            consequences.push(Consequence::Lost {
-                segment_id,
-                attempt,
-                how: exit.how.clone(),
-                after,
-            });
+            let reason = after.failure().map(str::to_owned);
+            let how = how.clone();
+            consequences.push(Consequence::Lost { segment_id, attempt, how, after });
             consequences.extend(reason.and_then(|reason| self.give_up_alike(at, &reason)));
         }
         Ok(consequences)
@@ -425,8 +426,13 @@ impl<'a> Schedule<'a> {
         if !budget.is_limited() {
             return true;
         }
+        budget.allows(self.committed() + self.whole(at))
+    }
+
+    /// What was spent, and what runs to its end.
+    fn committed(&self) -> Charge {
         let running = self.running.iter().map(|(at, running)| self.in_all(*at, running));
-        budget.allows(self.spent + running.sum() + self.whole(at))
+        self.spent + running.sum()
     }
 
     fn whole(&self, at: usize) -> Charge {
@@ -487,12 +493,10 @@ impl<'a> Schedule<'a> {
         if !was_silent {
             return self.change(at, SegmentChange::Returned).map(|()| Vec::new());
         }
-        let how = "after it had been silent for too long".to_owned();
-        self.change(at, SegmentChange::Lost { how })?;
+        self.change(at, SegmentChange::Lost { how: SILENT.to_owned() })?;
         self.delay(at, now);
-        Ok(failure_of(&self.states[at]).map_or_else(Vec::new, |reason| {
-            vec![Consequence::GivenUp { segments: vec![self.plan.segments[at].id], reason }]
-        }))
+        let reason = self.states[at].failure();
+        Ok(reason.map(|reason| self.given_up(at, reason)).into_iter().collect())
     }
 
     fn advance(&mut self, at: usize, step: u64) -> Outcome {
@@ -533,11 +537,10 @@ impl<'a> Schedule<'a> {
         self.leave(at, None, now);
         self.change(at, change)?;
         self.delay(at, now);
-        if let Some(why) = failure_of(&self.states[at]) {
+        if let Some(why) = self.states[at].failure().map(str::to_owned) {
             if failure != Failure::Other {
                 // What the store took for a passing failure.
-                let segments = vec![self.plan.segments[at].id];
-                consequences.push(Consequence::GivenUp { segments, reason: why.clone() });
+                consequences.push(self.given_up(at, &why));
             }
             consequences.extend(self.give_up_alike(at, &why));
         }
@@ -569,6 +572,12 @@ impl<'a> Schedule<'a> {
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// That a segment, which the store takes for pending, has failed.
+    fn given_up(&self, at: usize, reason: &str) -> Consequence {
+        let segments = vec![self.plan.segments[at].id];
+        Consequence::GivenUp { segments, reason: reason.to_owned() }
     }
 
     /// Fails all pending segments of a workload of which every one fails alike.
@@ -701,16 +710,6 @@ fn group(plan: &Plan) -> (Vec<Workload>, Vec<usize>) {
 fn sum(one: &Spent, other: &Spent) -> Spent {
     let (steps, device_s) = (one.steps + other.steps, one.device_s + other.device_s);
     Spent { steps, device_s, ..*other }
-}
-
-fn failure_of(state: &SegmentState) -> Option<String> {
-    match state {
-        SegmentState::Failed { reason } => Some(reason.clone()),
-        SegmentState::Pending { .. }
-        | SegmentState::Running { .. }
-        | SegmentState::Finished
-        | SegmentState::Diverged { .. } => None,
-    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,17 @@ impl SegmentState {
         })
     }
 
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Failed { reason } => Some(reason),
+            Self::Pending { .. }
+            | Self::Running { .. }
+            | Self::Finished
+            | Self::Diverged { .. } => None,
+        }
+    }
+
     /// Whether nothing more will happen to it by itself.
     pub const fn has_ended(&self) -> bool {
         match self {

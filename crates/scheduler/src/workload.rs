@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spec::SegmentSpec;
+use spec::{SegmentSpec, TransferMethod};
 
 /// What is ready to start comes out of a set in this order: training before evaluations, then the
 /// longest path first, then the plan's order.
@@ -77,15 +77,12 @@ impl Workload {
 /// Examples that one pass of a segment holds, by its recipe; None where memory cannot be saved so.
 pub(crate) fn examples_at_once(spec: &SegmentSpec) -> Option<u32> {
     let train = &spec.recipe.train;
-    match &spec.transfer {
-        None => Some(train.micro_batch.unwrap_or(train.batch).min(train.batch)),
-        Some(transfer) => match &transfer.method {
-            spec::TransferMethod::FineTune(tune) => {
-                Some(train.micro_batch.unwrap_or(tune.batch).min(tune.batch))
-            }
-            spec::TransferMethod::FewShot(_) | spec::TransferMethod::LinearProbe(_) => None,
-        },
-    }
+    let batch = match spec.transfer.as_ref().map(|transfer| &transfer.method) {
+        None => train.batch,
+        Some(TransferMethod::FineTune(tune)) => tune.batch,
+        Some(TransferMethod::FewShot(_) | TransferMethod::LinearProbe(_)) => return None,
+    };
+    Some(train.micro_batch.map_or(batch, |micro| micro.min(batch)))
 }
 
 /// Whether two reasons differ at most in their numbers: of a step, a file, an address.

@@ -1,23 +1,13 @@
 //! Who needs whose checkpoints: what a finished segment leaves is read by the segments that continue
 //! it, and of no more use when they have ended.
 
-use spec::{SegmentId, SegmentKind};
+use spec::SegmentId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::Store;
 use crate::convert::unsigned;
 use crate::error::Result;
-use crate::segment::read_kind;
-
-/// A segment that has ended, and that no segment still needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnneededSegment {
-    pub segment_id: SegmentId,
-    pub kind: SegmentKind,
-    /// The step of its last checkpoint, where it finished.
-    pub end_step: u64,
-}
 
 impl Store {
     /// Whether a segment of any stored sweep's plan that has not finished or diverged continues this one.
@@ -73,37 +63,12 @@ impl Store {
         };
         rows.fetch_all(&self.pool).await?.iter().map(trunk).collect()
     }
-
-    /// The segments that have finished or diverged and that none of any stored sweep's plan needs.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn unneeded_segments(&self) -> Result<Vec<UnneededSegment>> {
-        let rows = sqlx::query(
-            "select segment_id, kind, end_step from segment
-             where state in ('finished', 'diverged') and not exists (
-                 select 1 from segment as child
-                 where child.parent_id = segment.segment_id
-                   and child.state not in ('finished', 'diverged')
-                   and exists (select 1 from sweep cross join trial_segment as planned
-                                   on planned.sweep = sweep.name
-                                   and planned.segment_id = child.segment_id))",
-        );
-        rows.map(|row: SqliteRow| read(&row)).fetch_all(&self.pool).await?.into_iter().collect()
-    }
-}
-
-fn read(row: &SqliteRow) -> Result<UnneededSegment> {
-    Ok(UnneededSegment {
-        segment_id: row.try_get::<&str, _>("segment_id")?.parse()?,
-        kind: read_kind(row.try_get("kind")?)?,
-        end_step: unsigned("end_step", row.try_get("end_step")?)?,
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use spec::SegmentKind;
+
     use crate::testing::{Plan, TestStore, planned_store};
 
     #[tokio::test]
@@ -134,18 +99,15 @@ mod tests {
         assert_eq!(trunks.len(), expected.count());
     }
 
-    async fn unneeded(test: &TestStore, plan: &Plan) -> Vec<usize> {
-        let rows = test.store.unneeded_segments().await.unwrap();
-        let number = |row: &UnneededSegment| {
-            let position = (0..plan.segments.len()).find(|n| plan.id(*n) == row.segment_id);
-            let position = position.unwrap();
-            let segment = &plan.segments[position];
-            assert_eq!((row.kind, row.end_step), (segment.kind, segment.end));
-            position
-        };
-        let mut numbers: Vec<_> = rows.iter().map(number).collect();
-        numbers.sort_unstable();
-        numbers
+    /// The segments whose checkpoints are needed, by position.
+    async fn needed(test: &TestStore, plan: &Plan) -> Vec<usize> {
+        let mut needed = Vec::new();
+        for position in 0..plan.segments.len() {
+            if test.store.needs_checkpoint(plan.id(position)).await.unwrap() {
+                needed.push(position);
+            }
+        }
+        needed
     }
 
     #[tokio::test]
@@ -153,16 +115,14 @@ mod tests {
         let (test, plan) = planned_store().await;
         test.finish(&plan.segments[0], 1.0, 1.0).await;
         test.finish(&plan.segments[1], 1.0, 1.0).await;
-        assert!(test.store.needs_checkpoint(plan.id(0)).await.unwrap());
-        assert!(!test.store.needs_checkpoint(plan.id(1)).await.unwrap());
-        assert_eq!(unneeded(&test, &plan).await, [1]);
+        assert_eq!(needed(&test, &plan).await, [0, 2]);
         // One that failed may be tried again.
         let attempt = test.begin(plan.id(2)).await;
         test.store.fail_segment(plan.id(2), attempt, "no such data", 3.0).await.unwrap();
-        assert!(test.store.needs_checkpoint(plan.id(0)).await.unwrap());
+        assert_eq!(needed(&test, &plan).await, [0, 2]);
         test.store.reopen(&[plan.id(2)]).await.unwrap();
         test.finish(&plan.segments[2], 1.0, 1.0).await;
-        assert_eq!(unneeded(&test, &plan).await, [0, 1]);
+        assert_eq!(needed(&test, &plan).await, [2]);
     }
 
     #[tokio::test]
@@ -171,8 +131,8 @@ mod tests {
         test.finish(&plan.segments[0], 1.0, 1.0).await;
         test.finish(&plan.segments[1], 1.0, 1.0).await;
         test.save_trials("small", &plan, ..1).await;
-        assert_eq!(unneeded(&test, &plan).await, [0, 1]);
+        assert!(needed(&test, &plan).await.is_empty());
         test.save_trials("other", &plan, ..).await;
-        assert_eq!(unneeded(&test, &plan).await, [1]);
+        assert_eq!(needed(&test, &plan).await, [0, 2]);
     }
 }

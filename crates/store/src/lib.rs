@@ -39,7 +39,6 @@ mod testing;
 pub use activity::{AttemptCounts, Busy};
 pub use attempt::{NewAttempt, RunningAttempt};
 pub use calibration::{Calibration, MeasuredCost};
-pub use checkpoint::UnneededSegment;
 pub use count::{EvaluationCounts, SegmentSeconds, ShapeCounts, TrialCounts};
 pub use error::StoreError;
 pub use fit::{FitRecord, StoredFit};

@@ -55,7 +55,6 @@ async fn read_everything(store: &Store, trials: &[PlannedTrial<'_>]) {
     assert!(results.iter().filter(has_ended).count() > trials.len() / 3);
     time("one metric of evaluation", store.evaluations("large", "val_error")).await;
     time("metrics listed", store.metrics("large")).await;
-    time("checkpoints that nobody needs", store.unneeded_segments()).await;
     time("micro-batches", store.micro_batches("large")).await;
     time("measured costs", store.measured_costs("", 1)).await;
     time("attempts of a trial", store.attempts_of(trials[0].id)).await;

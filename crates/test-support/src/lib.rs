@@ -101,3 +101,14 @@ pub fn program(name: &str) -> PathBuf {
     assert!(path.exists(), "`{}` is not built; use `make test`", path.display());
     path
 }
+
+/// What a sweep found, whatever happened on the way: nothing of it may depend on when, how often, in
+/// which order or where segments were executed.
+pub const RESULTS: [&str; 3] = [
+    "select trial_id, state, val_loss, val_error, params, steps, train_flops
+     from trial_result order by trial_id",
+    "select segment_id, metric, step, value from measurement
+     where metric like 'val_%' or metric like 'few_shot_%' order by segment_id, metric, step",
+    "select segment_id, state, end_step, checkpoint_step, checkpoint_digest
+     from segment order by segment_id",
+];
