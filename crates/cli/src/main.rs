@@ -19,6 +19,7 @@ mod git;
 mod input;
 mod invocations;
 mod journal;
+mod live;
 mod memory;
 mod outlook;
 mod output;
@@ -40,7 +41,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    retry, shape, status, suggest, sweep,
+    retry, serve, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -69,6 +70,7 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Serve(serve::ServeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -100,6 +102,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Serve(args) => serve::serve(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

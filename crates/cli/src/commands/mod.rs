@@ -13,6 +13,7 @@ pub mod predict;
 pub mod profiles;
 pub mod query;
 pub mod retry;
+pub mod serve;
 pub mod shape;
 pub mod status;
 pub mod suggest;
