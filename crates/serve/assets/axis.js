@@ -9,7 +9,7 @@ const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', 
 export function logTicks(min, max, wanted) {
   const [low, high] = [Math.log10(min), Math.log10(max)];
   const decades = high - low;
-  if (decades < 0.5) return linearTicks(min, max, wanted);
+  if (decades < 0.9) return linearTicks(min, max, wanted);
   const every = Math.max(1, Math.ceil(decades / wanted));
   const within = decades > wanted * 0.75 ? [1] : decades > wanted * 0.35 ? [1, 3] : [1, 2, 5];
   const ticks = [];
@@ -37,7 +37,7 @@ export function axis(label, isLog, side, space) {
     label,
     side,
     labelSize: 22,
-    size: side === 3 ? 58 : 40,
+    size: side === 3 ? 58 : 30,
     font: FONT,
     labelFont: FONT,
     stroke: () => colour("muted"),
@@ -45,7 +45,7 @@ export function axis(label, isLog, side, space) {
     ticks: { stroke: () => colour("grid"), width: 1, size: 5 },
     splits: (plot, _, min, max) => {
       const pixels = side === 3 ? plot.bbox.height : plot.bbox.width;
-      const wanted = Math.max(2, Math.floor(pixels / devicePixelRatio / space));
+      const wanted = Math.max(3, Math.floor(pixels / devicePixelRatio / space));
       return isLog() ? logTicks(min, max, wanted) : linearTicks(min, max, wanted);
     },
     filter: (_, splits) => splits,

@@ -8,6 +8,9 @@ import { colour, ordered } from "./palette.js";
 
 export const METRICS_ALONG = ["val_error", "val_loss", "train_loss", "learning_rate", "gradient_norm", "examples_per_s"];
 
+/** The first of these that was measured often enough to be a curve. */
+export const bestMetric = (curves, metrics) => metrics.find((metric) => curves[metric].step.length > 3) ?? metrics[0];
+
 /** `runs`: [{title, curves: {metric: {step, value}}}]. Gives back what to call when it goes. */
 export function drawCurves(root, metric, runs) {
   const having = runs.map((run, i) => ({ ...run, i })).filter((run) => run.curves[metric]?.step.length > 0);
@@ -33,7 +36,7 @@ export function drawCurves(root, metric, runs) {
   const plot = new uPlot(
     {
       width: root.clientWidth,
-      height: Math.max(160, root.clientHeight - 30 - 22 * Math.max(0, having.length - 1)),
+      height: 230,
       scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: () => [range.min, range.max] } },
       axes: [axis("steps", () => false, 2, 80), axis(named(metric), () => log, 3, 45)],
       series: [{ label: "step", value: (_, value) => (value === null ? "–" : count(value)) }, ...series],

@@ -6,7 +6,8 @@ import { count, named, short } from "./format.js";
 import { STATES, colour, paintState, ramp, stateMark } from "./palette.js";
 import { pairsOf } from "./scaling.js";
 
-const [MIN_SQUARE, MAX_SQUARE, GAP, ROW_LABEL, HEAD, FOOT] = [3, 14, 5, 88, 22, 26];
+const [MIN_SQUARE, MIN_OF_FEW, MAX_SQUARE, GAP, ROW_LABEL, HEAD, FOOT] = [3, 7, 14, 5, 88, 22, 26];
+const FEW = 1000; // trials, of which each should be easy to hit
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 
 export class Grid {
@@ -22,17 +23,17 @@ export class Grid {
     this.canvas.addEventListener("pointerleave", () => this.point(-1));
     root.addEventListener("blur", () => this.point(-1));
     this.canvas.addEventListener("click", (event) => {
-      const at = this.find(event);
-      if (at >= 0) this.open(this.trials.columns.id[at]);
+      this.choose(this.find(event));
     });
     root.addEventListener("keydown", (event) => this.onKey(event));
   }
 
   show(trials, paint) {
-    const isNew = trials !== this.trials;
+    const isNew = trials !== this.trials || paint.across !== this.paint.across;
     Object.assign(this, { trials, paint });
     if (isNew) {
-      this.panels = panels(trials);
+      this.panels = panels(trials, paint.across);
+      this.at = -1;
       this.layOut();
     }
     this.drawKey();
@@ -44,14 +45,17 @@ export class Grid {
     if (!this.trials || this.root.clientWidth === 0) return;
     const room = this.root.clientWidth - 4;
     this.width = room;
+    const least = this.trials.length <= FEW ? MIN_OF_FEW : MIN_SQUARE;
+    // Panels are drawn alike, so that their columns are below each other.
+    const most = Math.max(...this.panels.map((panel) => panel.most));
     this.blocks = this.panels.map((panel) => {
-      const per = panel.most;
+      const per = most;
       let across = Math.max(1, Math.ceil(Math.sqrt(per)));
       const size = (across) => Math.floor((room - ROW_LABEL) / panel.lengths.length - GAP) / across;
-      while (across > 1 && size(across) < MIN_SQUARE + 1) across -= 1;
+      while (across > 1 && size(across) < least + 1) across -= 1;
       // Few trials at a place stand side by side where there is room.
       while (across < per && per <= 6 && size(across + 1) >= MAX_SQUARE) across += 1;
-      const pitch = Math.min(MAX_SQUARE + 2, Math.max(MIN_SQUARE + 1, Math.floor(size(across))));
+      const pitch = Math.min(MAX_SQUARE + 2, Math.max(least + 1, Math.floor(size(across))));
       const column = Math.max(across * pitch + GAP, Math.min(34, Math.floor((room - ROW_LABEL) / panel.lengths.length)));
       return { across, pitch, square: pitch - (pitch > 6 ? 2 : 1), column, row: Math.max(Math.ceil(per / across) * pitch + GAP, 17) };
     });
@@ -118,7 +122,7 @@ export class Grid {
     panel.lengths.forEach((length, column) => {
       const left = ROW_LABEL + column * block.column;
       if (left < free) return;
-      const text = count(length);
+      const text = this.paint.across === "train_flops" ? short(length) : count(length);
       context.fillText(text, left, below);
       free = left + context.measureText(text).width + 10;
     });
@@ -231,10 +235,16 @@ export class Grid {
     announce(`${trials.title(at)}, ${state}, ${count(trials.columns.unique_examples[at])} unique examples, ${count(trials.columns.examples_seen[at])} seen, seed ${trials.columns.seed[at]}, ${named(metric)} ${short(trials.value(metric, at))}`);
   }
 
+  choose(at) {
+    if (at < 0) return;
+    this.point(-1);
+    this.open(this.trials.columns.id[at]);
+  }
+
   /** To the nearest square in a direction. */
   onKey(event) {
     const directions = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
-    if (event.key === "Enter" && this.at >= 0) this.open(this.trials.columns.id[this.at]);
+    if (event.key === "Enter") this.choose(this.at);
     if (!Object.hasOwn(directions, event.key) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     if (this.at < 0) return this.point(this.panels[0].cells.flat()[0] ?? -1);
@@ -260,9 +270,29 @@ function fitted(context, text, width) {
   return `${kept}…`;
 }
 
+/** Amounts that differ by less than a twentieth stand in one column: of each value the smallest of them. */
+function steps(trials, across) {
+  const stops = new Map();
+  let stop = -Infinity;
+  for (const value of trials.distinct(across)) {
+    if (value > 1.05 * stop) stop = value;
+    stops.set(value, stop);
+  }
+  return stops;
+}
+
+/** Of these columns the one that takes the fewest different values. */
+export function fewest(trials, names) {
+  const n = (name) => new Set(steps(trials, name).values()).size;
+  return names.reduce((best, name) => (n(name) < n(best) ? name : best));
+}
+
 /** `{title, groups (rows), lengths (columns), cells: [[trial]], most}` by variant, family and data. */
-function panels(trials) {
+function panels(trials, across) {
+  const stops = steps(trials, across);
   const { columns, groups } = trials;
+  const lengths = [...new Set(stops.values())];
+  const columnOf = new Map(lengths.map((length, i) => [length, i]));
   const found = new Map();
   for (let i = 0; i < trials.length; i += 1) {
     const { variant, family } = groups[columns.group[i]];
@@ -273,14 +303,13 @@ function panels(trials) {
   const order = (a, b) => (a.variant ?? "").localeCompare(b.variant ?? "") || a.family.localeCompare(b.family) || b.unique - a.unique;
   return [...found.values()].sort(order).map((panel) => {
     const rows = [...new Set(panel.members.map((i) => columns.group[i]))].sort((a, b) => groups[a].params - groups[b].params);
-    const lengths = [...new Set(panel.members.map((i) => columns.examples_seen[i]))].sort((a, b) => a - b);
-    const [rowOf, columnOf] = [new Map(rows.map((g, i) => [g, i])), new Map(lengths.map((l, i) => [l, i]))];
+    const rowOf = new Map(rows.map((g, i) => [g, i]));
     const cells = Array.from({ length: rows.length * lengths.length }, () => []);
-    for (const i of panel.members) cells[rowOf.get(columns.group[i]) * lengths.length + columnOf.get(columns.examples_seen[i])].push(i);
+    for (const i of panel.members) cells[rowOf.get(columns.group[i]) * lengths.length + columnOf.get(stops.get(columns[across][i]))].push(i);
     const inOrder = (a, b) => columns.learning_rate[a] - columns.learning_rate[b] || columns.seed[a] - columns.seed[b];
     for (const cell of cells) cell.sort(inOrder);
     const parts = [trials.hasVariants ? panel.variant ?? "no variant" : null, trials.hasFamilies ? panel.family : null];
     const title = [...parts, `${count(panel.unique)} unique examples`].filter((part) => part !== null).join(" · ");
-    return { title: `${title} · columns are examples seen`, groups: rows.map((g) => groups[g]), lengths, cells, most: Math.max(...cells.map((cell) => cell.length)) };
+    return { title: `${title} · columns are ${named(across)}`, groups: rows.map((g) => groups[g]), lengths, cells, most: Math.max(...cells.map((cell) => cell.length)) };
   });
 }

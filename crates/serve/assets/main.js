@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, el, fill } from "./dom.js";
 import { count, interval, named, short } from "./format.js";
-import { Grid } from "./grid.js";
+import { Grid, fewest } from "./grid.js";
 import { STATES, colour, ordered } from "./palette.js";
 import * as place from "./place.js";
 import { Scaling, answer, pairsOf } from "./scaling.js";
@@ -16,6 +16,8 @@ const X_AXES = ["train_flops", "params", "unique_examples", "examples_seen", "st
 /** The axis that fits are along. */
 const FITTED = "train_flops";
 const REFIT_MS = 1500;
+/** What the columns of the grid may be. */
+const ACROSS = ["examples_seen", "train_flops"];
 
 const openTrial = (id) => place.go({ trial: id }, true);
 const panel = new TrialPanel($("trial"), () => place.go({ trial: "" }, true));
@@ -24,7 +26,7 @@ const grid = new Grid($("grid"), $("grid-key"), openTrial);
 const table = new Table($("table-view"), openTrial);
 
 /** All that was heard from the server, and what of it is hidden. */
-const known = { store: "", sweeps: [], name: null, trials: null, fits: new Map(), hidden: new Set(), only: "", paint: "state" };
+const known = { store: "", sweeps: [], name: null, trials: null, fits: new Map(), hidden: new Set(), only: "", paint: "state", across: "" };
 let stream = null;
 let asking = new AbortController();
 
@@ -86,6 +88,7 @@ async function load(name) {
     if (known.trials?.sweep !== name) {
       known.fits.clear();
       known.hidden.clear();
+      known.across = "";
     }
     known.trials = new Trials(said.trials);
     known.trials.sweep = name;
@@ -103,13 +106,17 @@ async function load(name) {
   askForFits();
 }
 
-/** The comment at the top of a sweep file says what it asks. */
+/** What a sweep file asks: the paragraph `Question` of the comment at its top. */
 function drawQuestion(source) {
   const lines = source.split("\n");
   const end = lines.findIndex((line) => !line.startsWith("#"));
-  const head = lines.slice(0, end < 0 ? lines.length : end).map((line) => line.replace(/^#\s?/, "")).join(" ").trim();
-  $("question").hidden = head === "";
-  $("question").textContent = head;
+  const head = lines.slice(0, end < 0 ? lines.length : end).map((line) => line.slice(1));
+  const begin = head.findIndex((line) => /^\s*Question\b/.test(line));
+  const rest = head.slice(begin + 1);
+  const stop = rest.findIndex((line) => !/^\s{3,}\S/.test(line));
+  const asked = begin < 0 ? [] : [head[begin].replace(/^\s*Question:?/, ""), ...rest.slice(0, stop < 0 ? rest.length : stop)];
+  $("question").hidden = asked.length === 0;
+  $("question").textContent = asked.map((line) => line.trim()).join(" ");
 }
 
 async function askForFits() {
@@ -150,6 +157,7 @@ function drawSweeps() {
 
 function drawSweep() {
   const { trials } = known;
+  if (trials !== null) requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("trials-drawn")));
   $("sweep").hidden = trials === null;
   document.title = trials === null ? "isoflop" : `${known.name} · isoflop`;
   drawSweeps();
@@ -164,6 +172,7 @@ function drawSweep() {
   fill($("colour"), colours, here.colour);
   fill($("state"), [["", "all"], ...STATES.map((state) => [state, state])], known.only);
   known.paint = fill($("paint"), [["state", "by state"], ...trials.metrics.map((name) => [name, named(name)]), ["device_s", named("device_s")], ["learning_rate", named("learning_rate")]], known.paint);
+  known.across = fill($("across"), ACROSS.map((name) => [name, named(name)]), known.across || fewest(trials, ACROSS));
   $("x-log").checked = here.xlog === "1";
   $("y-log").checked = here.ylog === "1";
   drawTrials();
@@ -174,12 +183,12 @@ function drawSweep() {
 function drawTrials() {
   const isTable = place.read().view === "table";
   $("grid-view").hidden = isTable;
-  $("paint-label").hidden = isTable;
+  for (const control of document.querySelectorAll(".of-grid")) control.hidden = isTable;
   $("table-view").hidden = !isTable;
   $("as-grid").setAttribute("aria-pressed", String(!isTable));
   $("as-table").setAttribute("aria-pressed", String(isTable));
   if (isTable) table.show(known.trials, known.only);
-  else grid.show(known.trials, { by: known.paint, only: known.only });
+  else grid.show(known.trials, { by: known.paint, only: known.only, across: known.across });
 }
 
 /** What a trial's colour stands for: [key, label], the keys in order. */
@@ -313,8 +322,8 @@ function describe(name, fit, isOneOfMany) {
   const head = isOneOfMany ? [el("h3", {}, name)] : [];
   if (fit.too_few) return el("div", {}, ...head, el("p", { class: "muted" }, fit.too_few));
   const row = (law) =>
-    el("tr", {}, el("td", { class: "text" }, law.law), el("td", { class: "text" }, law.formula), el("td", { class: "text wrap" }, ...law.params.flatMap((param, i) => [i > 0 ? ",  " : "", el("span", { class: "mono" }, `${param.name} = ${interval(param.value, param.low, param.high)}`)])), el("td", {}, law.holdout === null ? "–" : `${short(100 * law.holdout)}%`));
-  const heads = [["law", true], ["", true], ["parameters, 95% intervals", true], ["error on the held-out end", false]];
+    el("tr", {}, el("td", { class: "text" }, law.law), el("td", { class: "text" }, law.formula), el("td", { class: "text wrap" }, ...law.params.flatMap((param) => [el("span", { class: "mono" }, `${param.name} = ${interval(param.value, param.low, param.high)}`), " "])), el("td", {}, law.holdout === null ? "–" : `${short(100 * law.holdout)}%`));
+  const heads = [["law", true], ["formula", true], ["parameters, 95% intervals", true], ["error on the held-out end", false]];
   const laws = fit.laws.length === 0 ? [] : [el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Fitted laws" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map(([label, text]) => el("th", { scope: "col", class: text ? "text" : null }, label)))), el("tbody", {}, ...fit.laws.map(row))))];
   const warnings = [...new Set([...fit.notes, ...fit.laws.flatMap((law) => law.warnings.map((warning) => `${law.law}: ${warning}`))])];
   const doubts = warnings.length === 0 ? [] : [el("ul", { class: "warnings", "aria-label": "What to doubt" }, ...warnings.map((warning) => el("li", {}, warning)))];
@@ -357,6 +366,7 @@ $("y-log").addEventListener("change", (event) => place.go({ ylog: event.target.c
 $("as-grid").addEventListener("click", () => place.go({ view: "grid" }));
 $("as-table").addEventListener("click", () => place.go({ view: "table" }));
 $("state").addEventListener("change", (event) => ((known.only = event.target.value), drawTrials()));
+$("across").addEventListener("change", (event) => ((known.across = event.target.value), drawTrials()));
 $("paint").addEventListener("change", (event) => ((known.paint = event.target.value), drawTrials()));
 $("zoom-in").addEventListener("click", () => scaling.zoom(0.7));
 $("zoom-out").addEventListener("click", () => scaling.zoom(1 / 0.7));

@@ -121,7 +121,7 @@ export class Scaling {
         height,
         scales: { x: scale("x"), y: scale("y") },
         axes: [axis(named(this.scene.x), () => this.scales.x.log, 2, 90), axis(named(this.scene.y), () => this.scales.y.log, 3, 60)],
-        series: [{}, { points: { show: false }, width: 0 }],
+        series: [{}, { points: { show: false }, paths: () => null }],
         legend: { show: false },
         cursor: { points: { show: false }, drag: { x: true, y: true, uni: 24, setScale: false } },
         hooks: {
@@ -144,7 +144,7 @@ export class Scaling {
       if (!still) return;
       const box = over.getBoundingClientRect();
       const at = this.nearest(event.clientX - box.left, event.clientY - box.top);
-      if (at >= 0 && this.scene.points[at].trial) this.open(this.scene.points[at]);
+      this.choose(at);
     });
     // Before uPlot's own, which would go back to its data's ends.
     over.addEventListener("dblclick", (event) => {
@@ -199,6 +199,13 @@ export class Scaling {
     announce(`${point.title}: ${named(this.scene.x)} ${short(point.x)}, ${named(this.scene.y)} ${short(point.y)}`);
   }
 
+  choose(at) {
+    const point = this.scene.points[at];
+    if (!point) return;
+    this.point(-1);
+    this.open(point);
+  }
+
   /** From point to point in the order of x, among those in sight. */
   step(by) {
     const { x, y } = this.scales;
@@ -223,7 +230,7 @@ export class Scaling {
       "=": () => this.zoom(0.7),
       "-": () => this.zoom(1 / 0.7),
       0: () => this.showAll(),
-      Enter: () => this.scene.points[this.at]?.trial && this.open(this.scene.points[this.at]),
+      Enter: () => this.choose(this.at),
     };
     if (!Object.hasOwn(acts, event.key)) return;
     event.preventDefault();
@@ -251,7 +258,9 @@ export class Scaling {
     this.paintPoints(ctx, place, ratio);
     this.paintRings(ctx, place, ratio);
     ctx.restore();
+    const { x, y } = this.scales;
     this.root.dataset.painted = String(this.scene.points.length);
+    this.root.dataset.view = [x.min, x.max, y.min, y.max].map((end) => end.toPrecision(6)).join(" ");
   }
 
   paintBand(ctx, { points, colour: fill }, place) {

@@ -1,7 +1,7 @@
 // One trial: what it is, how it went, what was tried and logged. Others can be kept beside it.
 
 import * as api from "./api.js";
-import { METRICS_ALONG, drawCurves } from "./curves.js";
+import { METRICS_ALONG, bestMetric, drawCurves } from "./curves.js";
 import { $, announce, el, fill } from "./dom.js";
 import { count, duration, named, short, time } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
@@ -57,7 +57,7 @@ export class TrialPanel {
     this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${trial.seed}`;
     const metrics = [...METRICS_ALONG, ...Object.keys(trial.curves)].filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
     const choose = el("select", { id: "trial-metric", onchange: () => ((this.metric = choose.value), this.drawCurves()) });
-    this.metric = fill(choose, metrics.map((name) => [name, named(name)]), this.metric || metrics[0]);
+    this.metric = fill(choose, metrics.map((name) => [name, named(name)]), this.metric || bestMetric(trial.curves, metrics));
     const keep = el("button", { type: "button", id: "trial-keep", onclick: () => this.keep() }, "");
     this.keepButton = keep;
     this.canvas = el("div", { class: "curve", id: "curve" });
@@ -90,7 +90,6 @@ export class TrialPanel {
     this.forget = () => {};
     if (!this.canvas.isConnected) return;
     const runs = [...others, { title: this.title, curves: this.trial.curves }];
-    this.canvas.style.height = `${15 + 1.5 * others.length}rem`;
     this.forget = drawCurves(this.canvas, this.metric, runs);
   }
 
