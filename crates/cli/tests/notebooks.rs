@@ -39,8 +39,11 @@ fn tool(test: &str, action: &str) -> Option<Command> {
 fn pretended() -> Place {
     let place = Place::new("fake-trainer");
     let file = root().join("experiments/small.toml");
-    let sweep = place.stdout(&["sweep", "--devices", "cpu:2", file.to_str().unwrap()], 0);
-    assert!(sweep.contains("74 of 74 trials"), "{sweep}");
+    let mut sweep = place.command(&["sweep", "--devices", "cpu:2", file.to_str().unwrap()]);
+    // With a delay it says its progress, as a trainer does.
+    let output = sweep.env("FAKE_TRAINER_DELAY_MS", "1").output().unwrap();
+    let summary = text(&output.stdout);
+    assert!(summary.contains("74 of 74 trials"), "{summary}{}", text(&output.stderr));
     place
 }
 
