@@ -1,14 +1,13 @@
 //! The notebooks, executed from top to bottom on a sweep that a trainer which only pretends has made; and what
 //! is stored in them, which `make notebooks` made of a real one.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Place, text};
 use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+use test_support::program;
 
 const NOTEBOOKS: [&str; 3] = ["look-at-a-sweep", "next-sweep", "published-fits"];
 
@@ -35,16 +34,25 @@ fn tool(test: &str, action: &str) -> Option<Command> {
     Some(command)
 }
 
-/// A place with a finished sweep `small`, all of whose results come from a known law.
-fn pretended() -> Place {
-    let place = Place::new("fake-trainer");
-    let file = root().join("experiments/small.toml");
-    let mut sweep = place.command(&["sweep", "--devices", "cpu:2", file.to_str().unwrap()]);
-    // With a delay it says its progress, as a trainer does.
-    let output = sweep.env("FAKE_TRAINER_DELAY_MS", "1").output().unwrap();
+/// A folder with a finished sweep `small`, all of whose results come from a known law.
+fn pretended() -> TempDir {
+    let folder = tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_isoflop"))
+        .args(["sweep", "--devices", "cpu:2"])
+        .arg(root().join("experiments/small.toml"))
+        .current_dir(folder.path())
+        .env("ISOFLOP_TRAINER", program("fake-trainer"))
+        // With a delay it says its progress, as a trainer does.
+        .env("FAKE_TRAINER_DELAY_MS", "1")
+        .output()
+        .unwrap();
     let summary = text(&output.stdout);
     assert!(summary.contains("74 of 74 trials"), "{summary}{}", text(&output.stderr));
-    place
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn code(output: &Output) -> Option<i32> {
@@ -72,13 +80,13 @@ fn lines(text: &Value) -> String {
 fn notebooks_execute_from_top_to_bottom_on_a_sweep_of_a_known_law() {
     let test = "notebooks_execute_from_top_to_bottom_on_a_sweep_of_a_known_law";
     let Some(mut execute) = tool(test, "execute") else { return };
-    let place = pretended();
-    let out = place.path("executed");
+    let folder = pretended();
+    let out = folder.path().join("executed");
     let output = execute
         .args(NOTEBOOKS.map(notebook))
         .args(["--out".as_ref(), out.as_os_str()])
-        .env("ISOFLOP_DB", place.path("results/isoflop.db"))
-        .env("ISOFLOP_FITS", place.path("no-tables"))
+        .env("ISOFLOP_DB", folder.path().join("results/isoflop.db"))
+        .env("ISOFLOP_FITS", folder.path().join("no-tables"))
         .output()
         .unwrap();
     // Without its tables published-fits has nothing to draw, which is the one fault.
@@ -109,15 +117,15 @@ fn published_tables_give_the_replications_parameters() {
         return eprintln!("skipped: {test}: ../shared/data/fits is absent");
     }
     let Some(mut execute) = tool(test, "execute") else { return };
-    let place = Place::new("fake-trainer");
+    let folder = tempdir().unwrap();
     let output = execute
         .arg(notebook("published-fits"))
-        .args(["--out".as_ref(), place.path("executed").as_os_str()])
+        .args(["--out".as_ref(), folder.path().join("executed").as_os_str()])
         .env("ISOFLOP_FITS", tables)
         .output()
         .unwrap();
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-    let fits = shown(&place.path("executed/published-fits.ipynb"));
+    let fits = shown(&folder.path().join("executed/published-fits.ipynb"));
     assert!(fits.contains("240 runs, 5 left out") && fits.contains("1.018274"), "{fits}");
 }
 
@@ -132,16 +140,21 @@ fn stored_outputs_are_of_the_code_beside_them_and_of_no_machine() {
 #[test]
 fn a_stored_output_of_other_code_or_of_a_machine_is_found() {
     let test = "a_stored_output_of_other_code_or_of_a_machine_is_found";
-    let place = Place::new("fake-trainer");
+    let folder = tempdir().unwrap();
     let stored = fs::read_to_string(notebook("next-sweep")).unwrap();
     for (name, old, new, fault) in [
         ("other-code", "TARGET = 10 * largest", "TARGET = 9 * largest", "not of its code"),
         ("a-path", "trials in ", "trials in /home/somebody ", "prints `/home/s"),
         ("a-picture", "\"image/png\"", "\"image/svg+xml\"", "neither text nor picture"),
-        ("a-gap", "\"execution_count\": 2", "\"execution_count\": 7", "was not executed in its turn"),
+        (
+            "a-gap",
+            "\"execution_count\": 2",
+            "\"execution_count\": 7",
+            "was not executed in its turn",
+        ),
     ] {
         let Some(mut check) = tool(test, "check") else { return };
-        let path = place.path(name).with_extension("ipynb");
+        let path = folder.path().join(name).with_extension("ipynb");
         let changed = stored.replace(old, new);
         assert_ne!(changed, stored, "{name}");
         fs::write(&path, changed).unwrap();
@@ -155,16 +168,16 @@ fn a_stored_output_of_other_code_or_of_a_machine_is_found() {
 fn a_cell_that_fails_is_named_and_nothing_is_kept() {
     let test = "a_cell_that_fails_is_named_and_nothing_is_kept";
     let Some(mut execute) = tool(test, "execute") else { return };
-    let place = Place::new("fake-trainer");
+    let folder = tempdir().unwrap();
     let output = execute
         .arg(notebook("look-at-a-sweep"))
-        .args(["--out".as_ref(), place.path("executed").as_os_str()])
-        .env("ISOFLOP_DB", place.path("none.db"))
+        .args(["--out".as_ref(), folder.path().join("executed").as_os_str()])
+        .env("ISOFLOP_DB", folder.path().join("none.db"))
         .output()
         .unwrap();
     assert_eq!(code(&output), Some(1));
     let message = text(&output.stderr);
     assert!(message.contains("look-at-a-sweep.ipynb, cell 1:"), "{message}");
     assert!(message.contains("none.db: `make sweep GRID=small` makes one"), "{message}");
-    assert!(!place.path("executed").exists());
+    assert!(!folder.path().join("executed").exists());
 }
