@@ -20,10 +20,12 @@ mod input;
 mod invocations;
 mod journal;
 mod memory;
+mod narrow;
 mod outlook;
 mod output;
 mod paths;
 mod progress;
+mod ready;
 mod recover;
 mod selection;
 mod sharing;
@@ -39,8 +41,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    retry, shape, status, suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, merge, plan, predict, profiles,
+    query, retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -69,6 +71,7 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Merge(merge::MergeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -100,6 +103,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Merge(args) => merge::merge(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),
