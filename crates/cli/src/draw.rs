@@ -8,7 +8,7 @@ mod variants;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use analysis::Fit;
+use analysis::{Estimate, Fit};
 use report::{
     CurveKind, CurvePoint, DataSizeFigure, FitCurve, LossCurve, LossFigure, Point, Scale,
     ScalingFigure, Series, Size, SizeLine, Validation,
@@ -203,8 +203,8 @@ fn fit_curve(analysis: &Analysis, fit: &Fit, end: f64) -> FitCurve {
     let ratio = (end / first).powf(1.0 / f64::from(N_CURVE - 1));
     let curve = (0..N_CURVE).map(|n| {
         let x = first * ratio.powf(f64::from(n));
-        let prediction = fit.predict(analysis::point::x(x));
-        CurvePoint { x, y: prediction.value, low: prediction.low, high: prediction.high }
+        let Estimate { value, low, high } = fit.curve_at(analysis::point::x(x));
+        CurvePoint { x, y: value, low, high }
     });
     FitCurve {
         label: formula(fit),

@@ -129,7 +129,7 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit, selection: Selection) -> 
         x_label: label(&input.labels.axes[0], "x"),
         y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
-        groups: groups(curve, selection, |at| fit.predict(x(at)).value),
+        groups: groups(curve, selection, |at| fit.value_at(x(at))),
         fit: FitCurve {
             label: analysis::law::with_values(fit.law, &values, &["x"]),
             band_label: format!("{percent:.0}%, curve"),
@@ -214,7 +214,7 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
         let margin = (high / low).powf(0.05);
         (low / margin, high * margin)
     });
-    let row = |y: f64| grid(x_range, N_SURFACE).map(move |x| fit.predict([x, y, 1.0]).value);
+    let row = |y: f64| grid(x_range, N_SURFACE).map(move |x| fit.value_at([x, y, 1.0]));
     let values: Vec<_> = grid(y_range, N_SURFACE).flat_map(row).collect();
     let (low, high) = range(values.iter().copied());
     let level = |i: usize| low * (high / low).powf((i + 1) as f64 / (N_LEVELS + 1) as f64);

@@ -14,8 +14,8 @@ use text::rich;
 pub use figure::PageFigure;
 
 const CSS: &str = include_str!("../assets/page.css");
-/// Nothing is loaded and nothing is executed, whatever a name or a log holds.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+/// Nothing is loaded from elsewhere and nothing is executed, whatever a name or a log holds.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; font-src data:";
 
 /// Texts may hold `^{..}` and `_{..}` as figures' may, and code in backticks.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta http-equiv="Content-Security-Policy" content=(POLICY);
                     title { (text::bare(&self.title)) }
-                    style { (PreEscaped(CSS)) (PreEscaped(figure::dark_rules(self.figures()))) }
+                    style { (PreEscaped(self.style())) }
                 }
                 body {
                     header {
@@ -116,6 +116,14 @@ impl Page {
             }
         };
         page.into_string()
+    }
+
+    /// The figures' font is in the file too where there are figures: their text then takes the room that was
+    /// measured for it, whatever fonts a reader has.
+    fn style(&self) -> String {
+        let font =
+            if self.figures().next().is_some() { figure::font_rule() } else { String::new() };
+        format!("{CSS}{font}{}", figure::dark_rules(self.figures()))
     }
 
     fn figures(&self) -> impl Iterator<Item = &PageFigure> {

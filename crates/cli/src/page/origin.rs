@@ -81,13 +81,13 @@ fn slots(slots: &[Slot]) -> String {
     for slot in slots {
         *kinds.entry(slot).or_default() += 1;
     }
-    let words = |(slot, n): (&Slot, &usize)| {
+    let words = |(slot, n): (&Slot, usize)| {
         let name = slot.name.as_ref().filter(|name| !name.is_empty());
         let name = name.map_or_else(String::new, |name| format!(" ({name})"));
         let threads = if slot.threads == 1 { "thread" } else { "threads" };
         format!("{n} × {}{name}, {} {threads}", slot.device, slot.threads)
     };
-    kinds.iter().map(words).collect::<Vec<_>>().join("; ")
+    kinds.into_iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 /// Trainers that differ in nothing are one row.

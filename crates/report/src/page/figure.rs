@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 
 use super::text::rich;
+use crate::style::FONT;
 use crate::{DrawError, Figure, Look, PaperSize, Theme};
 
 /// A drawn figure with its caption.
@@ -63,6 +66,14 @@ pub(super) fn dark_rules<'a>(figures: impl Iterator<Item = &'a PageFigure>) -> S
             .expect("writing into a string cannot fail");
     }
     css + "}\n"
+}
+
+/// The font that figures are measured with.
+pub(super) fn font_rule() -> String {
+    let font = STANDARD.encode(FONT);
+    format!(
+        "@font-face {{ font-family: \"Liberation Sans\"; src: url(data:font/ttf;base64,{font}); }}\n"
+    )
 }
 
 /// Attributes and their colours, in order of the attribute and then of their places.

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use report::{
-    DataSizeFigure, DrawError, Figure, Look, LossFigure, PaperSize, Point, Scale, ScalingFigure,
-    Series, Size, SizeLine, Theme, png,
+    DataSizeFigure, DrawError, Figure, LossFigure, Point, Scale, ScalingFigure, Series, Size,
+    SizeLine, png,
 };
 use resvg::usvg;
 
