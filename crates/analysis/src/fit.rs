@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::bootstrap::{Bootstrap, Ensemble, central};
-use crate::decision::Estimate;
+use crate::decision;
 use crate::design::{Datum, Design, MANY, Scale, n_distinct};
 use crate::law::{Axis, Law, MAX_PARAMS, Unit, Values, Xs};
 use crate::loss::Loss;
@@ -230,7 +230,7 @@ pub fn fit(
 impl Fit {
     /// `x` by axis, in the caller's units.
     pub fn predict(&self, x: Xs) -> Prediction {
-        let Estimate { value, low, high } = self.curve_at(x);
+        let decision::Estimate { value, low, high } = self.curve_at(x);
         let noisy = self.distribution(x);
         let tail = 0.5 * (1.0 - self.level);
         Prediction {
@@ -248,10 +248,10 @@ impl Fit {
     }
 
     /// The curve and where it may be, as [`Self::predict`] says, without a measurement's noise.
-    pub fn curve_at(&self, x: Xs) -> Estimate {
+    pub fn curve_at(&self, x: Xs) -> decision::Estimate {
         let (value, ensemble) = self.curves_at(x);
         let (low, high) = central(ensemble, self.level).unwrap_or((value, value));
-        Estimate { value, low, high }
+        decision::Estimate { value, low, high }
     }
 
     /// Of the next measurement at `x`: every curve of the bootstrap with the residuals' noise.

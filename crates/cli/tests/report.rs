@@ -160,7 +160,7 @@ fn a_report_says_what_was_asked_found_and_spent_and_how_to_make_it_again() {
         "Scaling.",
         "Unique examples.",
         "Equal compute.",
-        "m2: y = b x^-c + e",
+        "m2: y = b C<sup>-c</sup> + e",
         "Predicted validation error",
         "All 48 trials",
         "less than trials trained one by one",

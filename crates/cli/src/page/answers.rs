@@ -5,6 +5,7 @@ use report::{Block, Headline};
 use store::TrialState;
 
 use super::Record;
+use super::fits::formula;
 use crate::analyse::{X, short};
 use crate::axis_label;
 use crate::summary;
@@ -63,7 +64,7 @@ fn exponent(record: &Record) -> Option<Headline> {
     Some(Headline {
         label: "Exponent of compute".to_owned(),
         value: format!("{} = {}", param.name, short(param.value)),
-        detail: format!("in {}{interval}", fit.law.formula()),
+        detail: format!("in {}{interval}", formula(fit)),
     })
 }
 

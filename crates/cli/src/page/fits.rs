@@ -71,7 +71,7 @@ fn parameters(fits: &[Fit]) -> Table {
         let row = |(i, param): (usize, &ParamEstimate)| {
             // Once for the whole law.
             let named = match i {
-                0 => [format!("{}: {}", fit.law.name(), fit.law.formula()), formula(fit)],
+                0 => [format!("{}: {}", fit.law.name(), formula(fit)), with_numbers(fit)],
                 _ => [String::new(), String::new()],
             };
             let ends = param.interval.map_or([f64::NAN; 2], |(low, high)| [low, high]);
@@ -83,8 +83,13 @@ fn parameters(fits: &[Fit]) -> Table {
     Table { columns, rows: fits.iter().flat_map(of_fit).collect() }
 }
 
-/// The law with its numbers.
-fn formula(fit: &Fit) -> String {
+/// With exponents raised.
+pub fn formula(fit: &Fit) -> String {
+    let names: Vec<_> = fit.params.iter().map(|param| param.name.to_owned()).collect();
+    format!("y = {}", with_values(fit.law, &names, &["C"]))
+}
+
+fn with_numbers(fit: &Fit) -> String {
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
     with_values(fit.law, &values, &["C"])
