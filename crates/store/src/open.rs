@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(store.metrics("old").await.unwrap(), ["val_error", "val_loss"]);
         let spent = store.spent("old").await.unwrap();
         assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (2, 1e9, 3.0));
-        assert_eq!(store.learning_curves("old", "train_loss").await.unwrap().len(), 1);
+        assert_eq!(store.all_curves("old", "train_loss").await.len(), 1);
         assert_eq!(store.fits("old").await.unwrap().len(), 1);
         let specs = sqlx::query_as::<_, (String, String)>("select id, json from spec");
         let specs = specs.fetch_all(&store.pool).await.unwrap();
