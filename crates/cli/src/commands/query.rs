@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde_json::{Value as Json, json};
 use store::{QueryResult, Value};
-use table::Values;
+use table::{TableError, Values};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::output::{Format, Rows};
@@ -171,13 +171,20 @@ fn write(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let format = match format {
-        QueryFormat::Parquet => return Ok(table::write_parquet(out, columns(result))?),
+        QueryFormat::Parquet => return write_parquet(result, out),
         QueryFormat::Table => Format::Table,
         QueryFormat::Json => Format::Json,
         QueryFormat::Csv => Format::Csv,
     };
     let rows = result.rows.into_iter().map(|row| row.into_iter().map(json).collect()).collect();
     Rows::new(result.columns, rows).with_units(result.units).write(format, width, out)
+}
+
+fn write_parquet(result: QueryResult, out: &mut dyn Write) -> anyhow::Result<()> {
+    table::write_parquet(out, columns(result)).map_err(|error| match error {
+        TableError::Write(_) => error.into(),
+        columns => bad_input(columns),
+    })
 }
 
 fn json(value: Value) -> Json {
