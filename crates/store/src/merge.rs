@@ -17,7 +17,7 @@ use crate::convert::unsigned;
 use crate::error::{Result, StoreError};
 use crate::open::OpenError;
 use crate::sweep::add_up_flops;
-use crate::{Store, UnixSeconds};
+use crate::{Store, SweepRecord, UnixSeconds};
 
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,8 +68,8 @@ pub enum MergeError {
     Rename { name: String, reason: String },
 }
 
-/// A sweep's file under another name: its text, and the same as JSON; or why it cannot be.
-pub type Rename<'a> = &'a dyn Fn(&str, &str) -> std::result::Result<(String, String), String>;
+/// A sweep under another name, which its file has too; or why it cannot be.
+pub type Rename<'a> = &'a dyn Fn(&SweepRecord, &str) -> std::result::Result<SweepRecord, String>;
 
 impl Store {
     /// Takes in all that the store `source` has, which may be of an older version and in use. `path` is
@@ -198,18 +198,13 @@ async fn name_recipes_by_content(conn: &mut SqliteConnection, schema: &'static s
     if misnamed.is_empty() {
         return Ok(());
     }
-    let renaming = format!(
-        "insert or ignore into {schema}.recipe
-         select value ->> 1, json from json_each(?1) join {schema}.recipe on recipe_id = value ->> 0;
-         create temp table renaming as
-         select value ->> 0 as old, value ->> 1 as new from json_each(?1);"
-    );
-    let names = crate::segment::json(&misnamed);
-    for sql in renaming.split_inclusive(';').filter(|sql| !sql.trim().is_empty()) {
-        sqlx::query(AssertSqlSafe(sql.to_owned())).bind(&names).execute(&mut *conn).await?;
-    }
+    let names = "create temp table renaming as
+                 select value ->> 0 as old, value ->> 1 as new from json_each(?1)";
+    sqlx::query(names).bind(crate::segment::json(&misnamed)).execute(&mut *conn).await?;
     let using = format!(
         "create index temp.renaming_old on renaming (old);
+         insert or ignore into {schema}.recipe
+         select new, json from renaming join {schema}.recipe on recipe_id = old;
          update {schema}.trial set recipe_id = (select new from renaming where old = recipe_id)
          where recipe_id in (select old from renaming);
          update {schema}.segment set recipe_id = (select new from renaming where old = recipe_id)
@@ -227,12 +222,13 @@ async fn part_sweeps(
     conn: &mut SqliteConnection,
     rename: Rename<'_>,
 ) -> std::result::Result<Vec<Renamed>, MergeError> {
-    let differing: Vec<(String, String, bool)> = sqlx::query_as(
+    let differing: Vec<(String, String, String, bool)> = sqlx::query_as(
         "with mine_alone as (select sweep, trial_id from main.sweep_trial
                              except select sweep, trial_id from other.sweep_trial),
               theirs_alone as (select sweep, trial_id from other.sweep_trial
                                except select sweep, trial_id from main.sweep_trial)
-         select mine.name, iif(later, mine.source, theirs.source), later
+         select mine.name, iif(later, mine.source, theirs.source),
+                iif(later, mine.spec, theirs.spec), later
          from (select mine.name, (theirs.updated_at, theirs.source) > (mine.updated_at, mine.source) as later
                from main.sweep as mine join other.sweep as theirs using (name)) as pair
          join main.sweep as mine using (name) join other.sweep as theirs using (name)
@@ -243,12 +239,13 @@ async fn part_sweeps(
     .await
     .map_err(StoreError::from)?;
     let mut renamed = Vec::new();
-    for (from, source, theirs_is_later) in differing {
+    for (from, source, spec, theirs_is_later) in differing {
         let to = format!("{from}-{}", &Id::of_canonical(&source).to_string()[..8]);
-        let (text, json) = rename(&source, &to)
+        let record = SweepRecord { name: from.clone(), source, spec };
+        let record = rename(&record, &to)
             .map_err(|reason| MergeError::Rename { name: from.clone(), reason })?;
         let schema = if theirs_is_later { "main" } else { "other" };
-        rename_sweep(conn, schema, &from, &to, &text, &json).await?;
+        rename_sweep(conn, schema, &from, &record).await?;
         renamed.push(Renamed { from, to, is_source: !theirs_is_later });
     }
     Ok(renamed)
@@ -258,22 +255,20 @@ async fn rename_sweep(
     conn: &mut SqliteConnection,
     schema: &str,
     from: &str,
-    to: &str,
-    text: &str,
-    json: &str,
+    to: &SweepRecord,
 ) -> Result<()> {
-    sqlx::query(AssertSqlSafe(format!(
-        "update {schema}.sweep set name = ?2, source = ?3, spec = ?4 where name = ?1"
-    )))
-    .bind(from)
-    .bind(to)
-    .bind(text)
-    .bind(json)
-    .execute(&mut *conn)
-    .await?;
+    let sweep =
+        format!("update {schema}.sweep set name = ?2, source = ?3, spec = ?4 where name = ?1");
+    sqlx::query(AssertSqlSafe(sweep))
+        .bind(from)
+        .bind(&to.name)
+        .bind(&to.source)
+        .bind(&to.spec)
+        .execute(&mut *conn)
+        .await?;
     for table in ["sweep_trial", "trial_segment", "fit", "provenance"] {
         let sql = format!("update {schema}.{table} set sweep = ?2 where sweep = ?1");
-        sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).execute(&mut *conn).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(from).bind(&to.name).execute(&mut *conn).await?;
     }
     Ok(())
 }
@@ -314,8 +309,9 @@ mod tests {
     };
     use crate::{NewAttempt, TrialState, Value};
 
-    fn named(source: &str, name: &str) -> std::result::Result<(String, String), String> {
-        Ok((format!("{source} # now {name}"), "{}".to_owned()))
+    fn named(record: &SweepRecord, name: &str) -> std::result::Result<SweepRecord, String> {
+        let source = format!("{} # now {name}", record.source);
+        Ok(SweepRecord { name: name.to_owned(), source, ..record.clone() })
     }
 
     async fn merge(target: &TestStore, source: &TestStore) -> Merged {
@@ -339,8 +335,9 @@ mod tests {
             "sweep, at, json from provenance",
             "* from calibration",
         ] {
-            let sql = format!("select {columns} order by 1, 2, 3");
-            tables.push(crate::query(&test.path, &sql).await.unwrap().rows);
+            let mut table = crate::query(&test.path, &format!("select {columns}")).await.unwrap();
+            table.rows.sort_by_key(|row| format!("{row:?}"));
+            tables.push(table.rows);
         }
         tables
     }

@@ -322,7 +322,8 @@ mod tests {
     /// A store as the program of a version left it, with a trained and fitted sweep that it has had since
     /// version 1; from version 2 on also with a variant and an evaluation on another task.
     async fn store_of_version(version: usize, path: &Path) {
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let options =
+            SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false); // as steps are done
         let pool = SqlitePool::connect_with(options).await.unwrap();
         let marks =
             format!("pragma application_id = {APPLICATION_ID}; pragma user_version = {version};");
