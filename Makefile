@@ -3,7 +3,9 @@
 #   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
 #   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
 #   make figures GRID=small  figures again, from the store alone
+#   make report GRID=small   one page of what was asked, found and spent
 #   make query SQL="..."     ask the store; read-only
+#   make notebooks           execute notebooks/ on the store, and keep what comes out
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
@@ -11,6 +13,7 @@
 #   make soak KILLS=500      the tests of kills, with so many of them
 #   make docs                docs/store.md again, from the store's own dictionary
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
 #   make setup-readers       DuckDB, for the test that reads with it while a sweep writes
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
@@ -23,7 +26,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-readers setup-slurm build sweep plan figures query test check docs parity bench soak data-cifar10 clean
+.PHONY: help setup setup-notebooks setup-readers setup-slurm build sweep plan figures report query notebooks test check docs parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -40,6 +43,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-notebooks:
+	@tools/notebooks/setup.sh
 
 setup-readers:
 	@tools/readers/setup.sh
@@ -60,10 +66,17 @@ plan: build
 figures: build
 	@$(ISOFLOP) figures --db '$(DB)' '$(GRID)'
 
+report: build
+	@$(ISOFLOP) report --db '$(DB)' '$(GRID)'
+
 # SQL reaches the program through the environment, whatever quotes it holds.
 query: export ISOFLOP_SQL = $(SQL)
 query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
+
+notebooks: build setup-notebooks
+	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath '$(DB)')" \
+		tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup
 	$(CARGO) build --release --workspace --bins

@@ -25,6 +25,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_views.sql"),
 ];
 
+/// Connections of one that writes: SQLite has one writer anyway.
+const WRITERS: u32 = 1;
+
+/// Of one that reads: long questions need not wait for one another.
+const READERS: u32 = 4;
+
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -76,7 +82,7 @@ impl Store {
             .create_if_missing(true)
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Normal);
-        let store = Self::connect(options, path).await?;
+        let store = Self::connect(options, path, WRITERS).await?;
         let version = store.version(path).await?.unwrap_or(0);
         store.migrate(version).await.map_err(|source| failure(path, source))?;
         Ok(store)
@@ -127,7 +133,7 @@ impl Store {
         options: SqliteConnectOptions,
         path: &Path,
     ) -> std::result::Result<(Self, usize), OpenError> {
-        let store = Self::connect(options, path).await?;
+        let store = Self::connect(options, path, READERS).await?;
         let version = store.version(path).await?;
         version.map(|version| (store, version)).ok_or_else(|| OpenError::NotAStore(path.to_owned()))
     }
@@ -146,10 +152,11 @@ impl Store {
     async fn connect(
         options: SqliteConnectOptions,
         path: &Path,
+        n_connections: u32,
     ) -> std::result::Result<Self, OpenError> {
-        // One connection, kept for good: SQLite has one writer anyway, and its caches stay warm.
+        // Kept for good, so that their caches stay warm.
         let pool = SqlitePoolOptions::new()
-            .max_connections(1)
+            .max_connections(n_connections)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false);

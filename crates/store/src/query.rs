@@ -5,7 +5,10 @@
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
-use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement, TypeInfo, ValueRef};
+use sqlx::{
+    AssertSqlSafe, Column, Executor, Row, SqlSafeStr, SqliteConnection, Statement, TypeInfo,
+    ValueRef,
+};
 
 use crate::Store;
 use crate::open::OpenError;
@@ -77,7 +80,8 @@ pub async fn query_with(
     let (sql, names) = numbered(sql);
     let values = in_order(&names, values)?;
     let store = Store::open_read_only(path).await?;
-    let result = answer(&store, &sql, values).await;
+    let result = async { answer(&mut *store.pool.acquire().await?, &sql, values).await };
+    let result = result.await;
     store.close().await;
     result
 }
@@ -121,10 +125,13 @@ fn refuse_all_but_questions(sql: &str) -> Result<(), QueryError> {
     }
 }
 
-async fn answer(store: &Store, sql: &str, values: Vec<&Value>) -> Result<QueryResult, QueryError> {
+async fn answer(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    values: Vec<&Value>,
+) -> Result<QueryResult, QueryError> {
     // Arbitrary SQL is what this function is for; the walls are in the module's head.
     let text = AssertSqlSafe(sql.to_owned()).into_sql_str();
-    let mut connection = store.pool.acquire().await?;
     let statement = (&mut *connection).prepare(text.clone()).await?;
     let n_parameters = statement.parameters().map_or(0, |count| count.right_or(0));
     if n_parameters != values.len() {
@@ -141,18 +148,20 @@ async fn answer(store: &Store, sql: &str, values: Vec<&Value>) -> Result<QueryRe
     });
     let rows = bound.fetch_all(&mut *connection).await?;
     let rows = rows.iter().map(read).collect::<sqlx::Result<_>>()?;
-    drop(connection);
-    let units = units(store, &columns).await?;
+    let units = units(connection, &columns).await?;
     Ok(QueryResult { columns, units, rows })
 }
 
 /// Names that are of several units have none.
-async fn units(store: &Store, columns: &[String]) -> sqlx::Result<Vec<Option<String>>> {
+async fn units(
+    connection: &mut SqliteConnection,
+    columns: &[String],
+) -> sqlx::Result<Vec<Option<String>>> {
     let known: Vec<(String, String)> = sqlx::query_as(
         "select column_name, min(unit) from dictionary where column_name is not null
          group by column_name having count(unit) = count(*) and count(distinct unit) = 1",
     )
-    .fetch_all(&store.pool)
+    .fetch_all(connection)
     .await?;
     let unit = |column: &String| {
         known.iter().find(|(name, _)| name == column).map(|(_, unit)| unit.clone())
@@ -194,8 +203,9 @@ mod tests {
         statements: &[String],
     ) -> Result<(), QueryError> {
         let store = Store::open_read_only(&test.path).await.unwrap();
+        let mut connection = store.pool.acquire().await.unwrap();
         for sql in statements {
-            answer(&store, sql, Vec::new()).await?;
+            answer(&mut connection, sql, Vec::new()).await?;
         }
         Ok(())
     }

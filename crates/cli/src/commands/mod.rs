@@ -13,6 +13,7 @@ pub mod plan;
 pub mod predict;
 pub mod profiles;
 pub mod query;
+pub mod report;
 pub mod retry;
 pub mod shape;
 pub mod status;
