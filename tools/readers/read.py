@@ -32,7 +32,7 @@ def main(reader, store):
     execute, table = {"sqlite3": with_sqlite3, "duckdb": with_duckdb}[reader](store)
 
     def count():
-        print(execute(f"select count(*) from {table}").fetchone()[0], flush=True)
+        print(execute(f"select count(step) from {table}").fetchone()[0], flush=True)
 
     execute("begin")
     count()

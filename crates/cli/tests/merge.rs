@@ -66,8 +66,9 @@ fn a_sweep_whose_parts_were_trained_apart_has_nothing_left_to_do() {
     fs::write(alone.path("sweep.toml"), SWEEP).unwrap();
     alone.stdout(&["sweep", "sweep.toml", "--quiet"], 0);
     for sql in RESULTS {
-        let trials = format!("select * from ({sql})");
-        assert_eq!(place.query(&trials), alone.query(&trials), "{sql}");
+        let mut rows = place.query(sql);
+        rows.dedup(); // a trial is in both sweeps
+        assert_eq!(rows, alone.query(sql), "{sql}");
     }
     // The other one can still be gone on with, under its new name.
     let other = sweeps.iter().find(|row| row["name"] != "pretend").unwrap()["name"].as_str();

@@ -51,14 +51,14 @@ fn the_sqlite3_shell_reads_while_a_sweep_writes() {
     let mut shell = Command::new("sqlite3");
     shell.args(["-batch", "-readonly", "results/isoflop.db"]);
     let is_there = Command::new("sqlite3").arg("-version").output().is_ok();
-    reads_while_a_sweep_writes("sqlite3", is_there.then_some(shell), SHELL);
+    reads_while_a_sweep_writes("sqlite3", is_there.then_some(shell), SHELL, true);
 }
 
 #[test]
 fn pythons_sqlite3_reads_while_a_sweep_writes() {
     let has_it = Command::new("python3").args(["-c", "import sqlite3"]).status();
     let python = has_it.is_ok_and(|status| status.success()).then(|| script("python3", "sqlite3"));
-    reads_while_a_sweep_writes("python3 with sqlite3", python, "");
+    reads_while_a_sweep_writes("python3 with sqlite3", python, "", true);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn duckdb_reads_while_a_sweep_writes() {
     let python = format!("{TOOLS}/.venv/bin/python");
     let is_set_up = Path::new(TOOLS).join(".venv/isoflop-readers").exists();
     let duckdb = is_set_up.then(|| script(&python, "duckdb"));
-    reads_while_a_sweep_writes("DuckDB (`make setup-readers` installs it)", duckdb, "");
+    reads_while_a_sweep_writes("DuckDB (`make setup-readers` installs it)", duckdb, "", false);
 }
 
 fn script(python: &str, reader: &str) -> Command {
@@ -75,8 +75,9 @@ fn script(python: &str, reader: &str) -> Command {
     command
 }
 
+/// `keeps_state`: whether all of a transaction of the reader sees the store as it was at its beginning.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn reads_while_a_sweep_writes(name: &str, reader: Option<Command>, input: &str) {
+fn reads_while_a_sweep_writes(name: &str, reader: Option<Command>, input: &str, keeps_state: bool) {
     let Some(mut reader) = reader else {
         eprintln!("skipped: no {name} on this machine");
         return;
@@ -105,8 +106,10 @@ fn reads_while_a_sweep_writes(name: &str, reader: Option<Command>, input: &str) 
     wait_until("the sweep has gone on", || place.n_finished() >= enough);
     fs::write(place.path("go"), "").unwrap();
     let [first, second, after] = counts(reader);
-    assert!(first > 0 && second == first, "a transaction sees one state: {first}, {second}");
-    assert!(after > second, "what was written meanwhile is seen afterwards: {second}, {after}");
+    assert!(first > 0 && after > first, "what was written meanwhile is seen: {first}, {after}");
+    if keeps_state {
+        assert_eq!(first, second, "a transaction sees one state");
+    }
     let complaints = sweep.stderr.take().unwrap();
     assert!(sweep.wait().unwrap().success(), "{}", std::io::read_to_string(complaints).unwrap());
     assert_eq!(place.n_finished(), N_SEGMENTS);

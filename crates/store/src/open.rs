@@ -58,12 +58,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// SQLite's code 14: in a folder that cannot be written to, the index of the log cannot be made,
+    /// SQLite's codes 8 and 14: in a folder that cannot be written to, the index of the log cannot be made,
     /// without which SQLite opens a file only when told that nothing changes it.
-    fn is_cannot_open(&self) -> bool {
+    fn is_unwritable(&self) -> bool {
         let Self::Sqlite { source, .. } = self else { return false };
         let code = source.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-        code.is_some_and(|code| code & 0xff == 14)
+        code.is_some_and(|code| matches!(code & 0xff, 8 | 14))
     }
 }
 
@@ -122,7 +122,7 @@ impl Store {
             return Err(OpenError::Missing(path.to_owned()));
         }
         match Self::connect_as(options.clone(), path).await {
-            Err(error) if error.is_cannot_open() && !has_log(path) => {
+            Err(error) if error.is_unwritable() && !has_log(path) => {
                 Self::connect_as(options.immutable(true), path).await
             }
             result => result,
@@ -219,11 +219,11 @@ impl Store {
     }
 }
 
-/// Whether there is a log beside the file, which then is not the whole store.
+/// Whether there is something in a log beside the file, which then is not the whole store.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    Path::new(&log).exists()
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 /// What reading and writing have in common.

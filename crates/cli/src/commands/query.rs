@@ -73,7 +73,7 @@ pub async fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     let result = answer(args).await?;
     // Made when there is something to write.
     let mut out: Box<dyn Write> = match &args.out {
-        Some(path) => Box::new(BufWriter::new(created(path)?)),
+        Some(path) => Box::new(BufWriter::new(created(path, &args.db)?)),
         None => Box::new(stdout().lock()),
     };
     let width = to_terminal.then(terminal_size::terminal_size).flatten();
@@ -111,10 +111,12 @@ fn statement(path: &Path) -> anyhow::Result<String> {
     Ok(sql)
 }
 
-fn created(path: &Path) -> anyhow::Result<File> {
-    File::create(path)
-        .with_context(|| format!("cannot write `{}`", path.display()))
-        .map_err(bad_input)
+fn created(path: &Path, db: &Path) -> anyhow::Result<File> {
+    if path.canonicalize().is_ok_and(|path| db.canonicalize().is_ok_and(|db| path == db)) {
+        return Err(bad_input(anyhow!("--out {} is the store itself", path.display())));
+    }
+    let created = File::create(path).with_context(|| format!("cannot write `{}`", path.display()));
+    created.map_err(bad_input)
 }
 
 fn unknown(name: &str) -> anyhow::Error {
