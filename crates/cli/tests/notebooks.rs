@@ -108,7 +108,6 @@ fn notebooks_execute_from_top_to_bottom_on_a_sweep_of_a_known_law() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so by name")]
 fn published_tables_give_the_replications_parameters() {
     let test = "published_tables_give_the_replications_parameters";
     let tables = root().join("../shared/data/fits");
