@@ -3,6 +3,7 @@
 #   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
 #   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
 #   make figures GRID=small  figures again, from the store alone
+#   make report GRID=small   one page of what was asked, found and spent
 #   make query SQL="..."     ask the store; read-only
 #   make notebooks           execute notebooks/ on the store, and keep what comes out
 #   make test                every test, with the real trainer
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-notebooks setup-slurm build sweep plan figures query notebooks test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-notebooks setup-slurm build sweep plan figures report query notebooks test check parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -59,6 +60,9 @@ plan: build
 
 figures: build
 	@$(ISOFLOP) figures --db '$(DB)' '$(GRID)'
+
+report: build
+	@$(ISOFLOP) report --db '$(DB)' '$(GRID)'
 
 # SQL reaches the program through the environment, whatever quotes it holds.
 query: export ISOFLOP_SQL = $(SQL)
