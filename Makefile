@@ -5,12 +5,14 @@
 #   make figures GRID=small  figures again, from the store alone
 #   make report GRID=small   one page of what was asked, found and spent
 #   make query SQL="..."     ask the store; read-only
+#   make notebooks           execute notebooks/ on the store, and keep what comes out
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
 #   make soak KILLS=500      the tests of kills, with so many of them
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
@@ -22,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-slurm build sweep plan figures report query test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-notebooks setup-slurm build sweep plan figures report query notebooks test check parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -39,6 +41,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-notebooks:
+	@tools/notebooks/setup.sh
 
 setup-slurm:
 	@scripts/setup-slurm.sh
@@ -63,6 +68,11 @@ report: build
 query: export ISOFLOP_SQL = $(SQL)
 query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
+
+notebooks: export ISOFLOP = $(abspath $(ISOFLOP))
+notebooks: export ISOFLOP_DB = $(abspath $(DB))
+notebooks: build setup-notebooks
+	@tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup
 	$(CARGO) build --release --workspace --bins

@@ -23,11 +23,13 @@ mod invocations;
 mod journal;
 mod look;
 mod memory;
+mod narrow;
 mod outlook;
 mod output;
 mod page;
 mod paths;
 mod progress;
+mod ready;
 mod recover;
 mod selection;
 mod sharing;
@@ -43,8 +45,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    report, retry, shape, status, suggest, sweep,
+    backtest, data, doctor, figures, fit, frontier, gc, logs, merge, plan, predict, profiles,
+    query, report, retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -74,6 +76,7 @@ enum Command {
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
     Report(report::ReportArgs),
+    Merge(merge::MergeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -106,6 +109,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
         Command::Report(args) => report::report(&args).await,
+        Command::Merge(args) => merge::merge(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

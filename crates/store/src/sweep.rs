@@ -105,7 +105,7 @@ async fn upsert(
     Ok(())
 }
 
-async fn add_up_flops(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
+pub(crate) async fn add_up_flops(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
     sqlx::query(
         "update sweep
          set train_flops =

@@ -8,6 +8,7 @@ pub mod fit;
 pub mod frontier;
 pub mod gc;
 pub mod logs;
+pub mod merge;
 pub mod plan;
 pub mod predict;
 pub mod profiles;
