@@ -69,10 +69,9 @@ query: export ISOFLOP_SQL = $(SQL)
 query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
 
-notebooks: export ISOFLOP = $(abspath $(ISOFLOP))
-notebooks: export ISOFLOP_DB = $(abspath $(DB))
 notebooks: build setup-notebooks
-	@tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
+	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath '$(DB)')" \
+		tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup
 	$(CARGO) build --release --workspace --bins
