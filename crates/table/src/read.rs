@@ -9,6 +9,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use crate::expression::{Cells, Expression, ExpressionError};
+use crate::write::first_line;
 use crate::{Missing, Request, Table, TableError};
 
 /// How gzip, zstandard and zlib files begin. (A CSV file whose first column is called `x^..` does too.)
@@ -161,8 +162,7 @@ impl<'a> Source<'a> {
     }
 
     fn malformed(&self, error: &PolarsError) -> TableError {
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default().to_owned();
+        let reason = first_line(error);
         TableError::Malformed { path: self.path.to_owned(), kind: self.kind.name(), reason }
     }
 
