@@ -10,6 +10,7 @@
 #   make bench               speed, as ratios; on an idle machine
 #   make soak KILLS=500      the tests of kills, with so many of them
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-exports       TensorBoard, MLflow and W&B, for the tests of `isoflop export`
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-slurm build sweep plan figures query test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-exports setup-slurm build sweep plan figures query test check parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -38,6 +39,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-exports:
+	@tools/export/setup.sh
 
 setup-slurm:
 	@scripts/setup-slurm.sh

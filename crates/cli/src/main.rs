@@ -13,7 +13,9 @@ mod devices;
 mod draw;
 mod estimate;
 mod exit;
+mod exported;
 mod figure;
+mod foreign;
 mod garbage;
 mod git;
 mod input;
@@ -23,6 +25,7 @@ mod memory;
 mod outlook;
 mod output;
 mod paths;
+mod places;
 mod progress;
 mod recover;
 mod selection;
@@ -32,6 +35,7 @@ mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod tables;
 mod when;
 
 use std::process::ExitCode;
@@ -39,8 +43,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    retry, shape, status, suggest, sweep,
+    backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, plan, predict,
+    profiles, query, retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -69,6 +73,8 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -100,6 +106,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Export(args) => export::export(&args).await,
+        Command::Import(args) => import::import(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

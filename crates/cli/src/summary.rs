@@ -213,9 +213,9 @@ impl Best<'_> {
             report::error(self.value),
             report::error(geometric_mean(&losses)),
             self.trials.len().to_string(),
-            first.steps.to_string(),
+            first.steps.map_or(String::new(), |steps| steps.to_string()),
             report::scientific(first.train_flops),
-            first.learning_rate.to_string(),
+            first.learning_rate.map_or(String::new(), |rate| rate.to_string()),
         ]
     }
 }

@@ -37,8 +37,10 @@ mod tests {
     fn leaves_are_named_by_their_paths() {
         let settings = json!({"a": {"b": 1, "none": null, "c": {"d": "x"}}, "list": [1, {"e": 2}]});
         let Value::Object(settings) = settings else { panic!() };
-        let found: Vec<_> =
-            flat(&settings).into_iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+        let found: Vec<_> = flat(&settings)
+            .into_iter()
+            .map(|(name, value)| format!("{name}={}", text(value)))
+            .collect();
         assert_eq!(found, ["a.b=1", "a.c.d=x", r#"list=[1,{"e":2}]"#]);
     }
 }

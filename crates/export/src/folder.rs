@@ -5,12 +5,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// One file of an export.
+/// One file of an export, or a folder that has to be there though it may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Below the export's folder.
     pub path: PathBuf,
-    pub bytes: Vec<u8>,
+    /// None of a folder.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl File {
+    pub fn new(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), bytes: Some(bytes.into()) }
+    }
+
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), bytes: None }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +42,7 @@ const MARK: &str = ".isoflop-export";
 ///
 /// # Errors
 /// The folder is there and no export made it, or a file cannot be written.
-pub fn replace(
-    folder: &Path,
-    files: impl IntoIterator<Item = File>,
-) -> Result<usize, FolderError> {
+pub fn replace(folder: &Path, files: impl IntoIterator<Item = File>) -> Result<usize, FolderError> {
     let is_there = folder.symlink_metadata().is_ok();
     if is_there && !folder.join(MARK).is_file() {
         return Err(FolderError::Foreign(folder.to_owned()));
@@ -46,8 +54,12 @@ pub fn replace(
     write(&new.join(MARK), b"made by `isoflop export`, which replaces this folder\n")?;
     let mut n = 0;
     for file in files {
-        write(&new.join(&file.path), &file.bytes)?;
-        n += 1;
+        let path = new.join(&file.path);
+        match &file.bytes {
+            Some(bytes) => write(&path, bytes)?,
+            None => named(&path, fs::create_dir_all(&path))?,
+        }
+        n += usize::from(file.bytes.is_some());
     }
     if is_there {
         named(folder, fs::rename(folder, &old))?;
@@ -57,10 +69,10 @@ pub fn replace(
     Ok(n)
 }
 
-/// A name as one component of a path that every system takes: letters, digits and `-_.=,`; never one
-/// that leads elsewhere or is hidden.
+/// A name as one component of a path that every system takes, never one that leads elsewhere or is
+/// hidden. The name of a sweep stays as it is.
 pub fn component(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.=,".contains(c) { c } else { '-' };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let text: String = name.chars().map(plain).take(150).collect();
     match text.chars().next() {
         None => "-".to_owned(),
@@ -99,7 +111,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> File {
-        File { path: path.into(), bytes: text.into() }
+        File::new(path, text)
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -114,7 +126,9 @@ mod tests {
     fn an_export_replaces_the_one_before_it_and_leaves_nothing_beside() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a/sweep");
-        assert_eq!(replace(&folder, [file("x", "1"), file("deep/y", "2")]).unwrap(), 2);
+        let first = [file("x", "1"), file("deep/y", "2"), File::folder("empty")];
+        assert_eq!(replace(&folder, first).unwrap(), 2);
+        assert_eq!(names(&folder), [MARK, "deep", "empty", "x"]);
         assert_eq!(replace(&folder, [file("x", "3")]).unwrap(), 1);
         assert_eq!(names(&folder), [MARK, "x"]);
         assert_eq!(fs::read_to_string(folder.join("x")).unwrap(), "3");

@@ -4,7 +4,7 @@
 //! Files rather than a database, because they need no version of MLflow's schema: `mlflow
 //! migrate-filestore` makes a database of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -71,6 +71,8 @@ fn run(sweep: &Sweep, trial: &Trial, location: &Path) -> Vec<File> {
         .chain(tags.into_iter().filter_map(tag))
         .chain(params(&trial.settings))
         .chain(trial.curves.iter().map(metric))
+        // Without these MLflow takes it for no run.
+        .chain(["params", "metrics", "artifacts"].map(File::folder))
         .collect()
 }
 
@@ -85,14 +87,13 @@ const fn status(state: State) -> u8 {
 }
 
 fn tag((name, value): (&str, &str)) -> Option<File> {
-    let path = Path::new("tags").join(name);
-    (!value.is_empty()).then(|| File { path, bytes: value.into() })
+    (!value.is_empty()).then(|| File::new(Path::new("tags").join(name), value))
 }
 
 fn params(settings: &Map<String, Value>) -> impl Iterator<Item = File> {
-    flat(settings).into_iter().map(|(name, value)| File {
-        path: Path::new("params").join(key(&name)),
-        bytes: text(value).chars().take(LONGEST_VALUE).collect::<String>().into(),
+    flat(settings).into_iter().map(|(name, value)| {
+        let value: String = text(value).chars().take(LONGEST_VALUE).collect();
+        File::new(Path::new("params").join(key(&name)), value)
     })
 }
 
@@ -101,10 +102,8 @@ fn metric(curve: &Curve) -> File {
     let line = |point: &crate::Point| {
         format!("{} {} {}\n", milliseconds(point.at), point.value, point.step)
     };
-    File {
-        path: Path::new("metrics").join(key(&curve.metric)),
-        bytes: curve.points.iter().map(line).collect::<String>().into(),
-    }
+    let lines: String = curve.points.iter().map(line).collect();
+    File::new(Path::new("metrics").join(key(&curve.metric)), lines)
 }
 
 /// A name that MLflow takes, and that is the name of a file.
@@ -118,7 +117,7 @@ fn key(name: &str) -> String {
 fn yaml(path: &str, object: &Value) -> File {
     let lines = object.as_object().into_iter().flatten();
     let text: String = lines.map(|(key, value)| format!("{key}: {value}\n")).collect();
-    File { path: PathBuf::from(path), bytes: text.into() }
+    File::new(path, text)
 }
 
 fn within(folder: &str, file: File) -> File {
@@ -150,7 +149,7 @@ mod tests {
     fn read(name: &str, sweep: &Sweep) -> String {
         let files: Vec<_> = files(sweep, Path::new("/a folder/7")).collect();
         let file = files.iter().find(|file| file.path.ends_with(name)).unwrap();
-        String::from_utf8(file.bytes.clone()).unwrap()
+        String::from_utf8(file.bytes.clone().unwrap()).unwrap()
     }
 
     #[test]

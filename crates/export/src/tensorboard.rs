@@ -24,14 +24,19 @@ pub fn files(sweep: &Sweep) -> impl Iterator<Item = File> {
 }
 
 fn file(trial: &Trial) -> File {
-    let folder = format!("{}-{}", component(&trial.name), &trial.id[..8.min(trial.id.len())]);
+    // Words of the name, and digits that tell trials of one name apart.
+    let is_word = |word: &&str| !word.is_empty();
+    let words =
+        trial.name.split(|c: char| !c.is_alphanumeric() && !"._".contains(c)).filter(is_word);
+    let digits = &trial.id[..8.min(trial.id.len())];
+    let folder = component(&words.chain([digits]).collect::<Vec<_>>().join("-"));
     // TensorBoard takes every file with `tfevents` in its name, and reads those of a folder in order.
     let name = format!("events.out.tfevents.{:010.0}.isoflop", trial.started_at.max(0.0).floor());
     let mut bytes = Vec::new();
     for event in events(trial) {
         record::append(&mut bytes, &event.encode_to_vec());
     }
-    File { path: PathBuf::from(folder).join(name), bytes }
+    File::new(PathBuf::from(folder).join(name), bytes)
 }
 
 fn events(trial: &Trial) -> Vec<Event> {
@@ -123,9 +128,9 @@ mod tests {
     fn a_trial_is_a_folder_with_its_curves_between_start_and_end() {
         let sweep = sweep(vec![trial("8x1, seed 0", State::Diverged)]);
         let files: Vec<_> = files(&sweep).collect();
-        let path = "8x1,-seed-0-00112233/events.out.tfevents.0000001000.isoflop";
+        let path = "8x1-seed-0-00112233/events.out.tfevents.0000001000.isoflop";
         assert_eq!(files[0].path, PathBuf::from(path));
-        let events = read(&files[0].bytes);
+        let events = read(files[0].bytes.as_ref().unwrap());
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
         let tags: Vec<_> = events[1..]
             .iter()

@@ -30,7 +30,7 @@ fn file(sweep: &Sweep, trial: &Trial) -> File {
     for (record, num) in records(sweep, trial).into_iter().zip(1..) {
         log::append(&mut out, &Record { num, ..record }.encode_to_vec());
     }
-    File { path: folder.join(format!("run-{id}.wandb")), bytes: out }
+    File::new(folder.join(format!("run-{id}.wandb")), out)
 }
 
 fn records(sweep: &Sweep, trial: &Trial) -> Vec<Record> {
@@ -129,7 +129,10 @@ mod tests {
         let file = files(sweep).next().unwrap();
         let path = "offline-run-00112233445566778899aabbccddeeff/run-00112233445566778899aabbccddeeff.wandb";
         assert_eq!(file.path, PathBuf::from(path));
-        log::split(&file.bytes).iter().map(|data| Record::decode(data.as_slice()).unwrap()).collect()
+        log::split(&file.bytes.unwrap())
+            .iter()
+            .map(|data| Record::decode(data.as_slice()).unwrap())
+            .collect()
     }
 
     #[test]
@@ -138,7 +141,10 @@ mod tests {
         let numbers: Vec<_> = records.iter().map(|record| record.num).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
         let run = records[1].run.as_ref().unwrap();
-        assert_eq!((run.project.as_str(), run.tags.as_slice()), ("small", &["diverged".to_owned()][..]));
+        assert_eq!(
+            (run.project.as_str(), run.tags.as_slice()),
+            ("small", &["diverged".to_owned()][..])
+        );
         let last = records[3].history.as_ref().unwrap();
         let told = |item: &Item| format!("{}={}", item.nested_key[0], item.value_json);
         let told: Vec<_> = last.item.iter().map(told).collect();

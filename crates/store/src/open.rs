@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_store.sql"),
     include_str!("../migrations/0002_evaluations.sql"),
     include_str!("../migrations/0003_scheduling.sql"),
+    include_str!("../migrations/0005_imports.sql"),
 ];
 
 /// An open store. Clones share it.
@@ -314,7 +315,7 @@ mod tests {
         let path = folder.path().join("old.db");
         store_of_version_1(&path).await;
         let refused = Store::open_read_only(&path).await.unwrap_err();
-        assert!(matches!(refused, OpenError::Older { found: 1, known: 3, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Older { found: 1, known: 4, .. }), "{refused}");
         let store = Store::open(&path).await.unwrap();
         let row = store.trial_results("old").await.unwrap().remove(0);
         assert_eq!((row.val_loss, row.val_error, row.device_s), (Some(0.5), Some(0.25), Some(3.0)));
