@@ -3,7 +3,9 @@
 #   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
 #   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
 #   make figures GRID=small  figures again, from the store alone
+#   make report GRID=small   one page of what was asked, found and spent
 #   make query SQL="..."     ask the store; read-only
+#   make notebooks           execute notebooks/ on the store, and keep what comes out
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
@@ -11,6 +13,7 @@
 #   make soak KILLS=500      the tests of kills, with so many of them
 #   make setup               libtorch into .venv and .libtorch; the others call it
 #   make setup-exports       TensorBoard, MLflow and W&B, for the tests of `isoflop export`
+#   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
@@ -22,7 +25,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-exports setup-slurm build sweep plan figures query test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-exports setup-notebooks setup-slurm build sweep plan figures report query notebooks test check parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -43,6 +46,9 @@ setup:
 setup-exports:
 	@tools/export/setup.sh
 
+setup-notebooks:
+	@tools/notebooks/setup.sh
+
 setup-slurm:
 	@scripts/setup-slurm.sh
 
@@ -59,10 +65,17 @@ plan: build
 figures: build
 	@$(ISOFLOP) figures --db '$(DB)' '$(GRID)'
 
+report: build
+	@$(ISOFLOP) report --db '$(DB)' '$(GRID)'
+
 # SQL reaches the program through the environment, whatever quotes it holds.
 query: export ISOFLOP_SQL = $(SQL)
 query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
+
+notebooks: build setup-notebooks
+	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath '$(DB)')" \
+		tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup
 	$(CARGO) build --release --workspace --bins

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use scheduler::{
-    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Plan, PlannedSegment, Policy, Said,
+    Budget, Charge, End, Ended, Engine, Lanes, LocalEngine, Past, Plan, PlannedSegment, Policy,
     Schedule, SegmentState, States, Stop, drive, simulate,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spec::{SegmentId, SweepSpec, TrainerEvent, checkpoint_name};
-use store::{PlannedTrial, Store, StoreError, SweepRecord, WriterLock};
+use spec::{SegmentId, SweepSpec, checkpoint_name};
+use store::{PlannedTrial, Spent, Store, StoreError, SweepRecord, WriterLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -204,7 +204,7 @@ async fn warm_up(
     lanes: &Lanes,
 ) -> anyhow::Result<()> {
     let states = stored_states(store, sweep, plan).await?;
-    let schedule = Schedule::new(plan, &states, Policy::default(), &[], Charge::default());
+    let schedule = Schedule::new(plan, &states, Policy::default(), &Past::default());
     let mut schedule = schedule.sharing(lanes.clone());
     while let Some((slot, segment)) = schedule.next_launch(engine.n_slots(), 0.0) {
         engine.wake(slot)?;
@@ -334,13 +334,8 @@ impl Conducted<'_> {
         setup: Setup,
         engine: &mut E,
     ) -> anyhow::Result<Ended> {
-        let name = &self.sweep.name;
-        let spent = self.store.spent(name).await?;
-        let spent =
-            Charge { flops: spent.train_flops + spent.evaluation_flops, device_s: spent.charged_s };
-        let micro_batches = self.store.micro_batches(name).await?;
-        let policy = self.options.policy();
-        let schedule = Schedule::new(plan, &states, policy, &micro_batches, spent);
+        let past = self.past(&setup.adopted).await?;
+        let schedule = Schedule::new(plan, &states, self.options.policy(), &past);
         let schedule = setup.prepare(schedule)?;
         if !schedule.has_work() {
             return Ok(Ended { states, why: End::Done });
@@ -352,6 +347,22 @@ impl Conducted<'_> {
         let ended = drive(schedule, setup.bundle_s, engine, &mut journal, stop).await;
         journal.progress.finish();
         ended.with_context(|| self.hint())
+    }
+
+    /// What was done before; attempts that go on are charged as they are heard.
+    async fn past(&self, adopted: &[Adopted]) -> anyhow::Result<Past> {
+        let name = &self.sweep.name;
+        let Spent { train_flops, evaluation_flops, charged_s, .. } = self.store.spent(name).await?;
+        let all = Charge { flops: train_flops + evaluation_flops, device_s: charged_s };
+        let going_on = adopted.iter().map(Adopted::charge).sum();
+        let checkpoint =
+            |status: store::SegmentStatus| Some((status.segment_id, status.checkpoint?.step));
+        let segments = self.store.segment_states(name).await?;
+        Ok(Past {
+            micro_batches: self.store.micro_batches(name).await?,
+            checkpoints: segments.into_iter().filter_map(checkpoint).collect(),
+            spent: all - going_on,
+        })
     }
 
     fn hint(&self) -> String {
@@ -413,13 +424,8 @@ impl Setup {
             return Ok(schedule.sharing(self.lanes.clone()));
         }
         let mut schedule = schedule.ahead();
-        for Adopted { queued: Queued { attempt, step, .. }, slot } in &self.adopted {
-            let (segment_id, attempt) = (attempt.segment_id, attempt.attempt);
-            schedule.launch(segment_id, attempt, *slot, 0.0)?;
-            if let Some(step) = step {
-                let event = TrainerEvent::Started { step: *step };
-                schedule.hear(&Said { segment_id, attempt, event }, 0.0)?;
-            }
+        for adopted in &self.adopted {
+            adopted.go_on(&mut schedule)?;
         }
         Ok(schedule)
     }

@@ -4,6 +4,7 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod axis_label;
 mod calibrate;
 mod checkpoints;
 mod commands;
@@ -15,18 +16,23 @@ mod estimate;
 mod exit;
 mod exported;
 mod figure;
+mod figure_file;
 mod foreign;
 mod garbage;
 mod git;
 mod input;
 mod invocations;
 mod journal;
+mod look;
 mod memory;
+mod narrow;
 mod outlook;
 mod output;
+mod page;
 mod paths;
 mod places;
 mod progress;
+mod ready;
 mod recover;
 mod selection;
 mod sharing;
@@ -43,8 +49,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, plan, predict,
-    profiles, query, retry, shape, status, suggest, sweep,
+    backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, merge, plan, predict,
+    profiles, query, report, retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -75,6 +81,8 @@ enum Command {
     Figures(figures::FiguresArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
+    Report(report::ReportArgs),
+    Merge(merge::MergeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -108,6 +116,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Figures(args) => figures::figures(&args).await,
         Command::Export(args) => export::export(&args).await,
         Command::Import(args) => import::import(&args).await,
+        Command::Report(args) => report::report(&args).await,
+        Command::Merge(args) => merge::merge(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

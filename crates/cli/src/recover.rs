@@ -1,6 +1,7 @@
 //! After a coordinator that did not end by itself: what its trainers wrote down is read before
 //! anything is started again.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -20,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Queued {
     pub attempt: RunningAttempt,
-    /// Bytes of its events that are stored.
+    /// Everything that it has said, which is stored.
+    pub events: Vec<TrainerEvent>,
+    /// Bytes of those.
     pub known_bytes: u64,
-    /// The last step that it told of, where it is under way.
-    pub step: Option<u64>,
 }
 
 /// Brings the store up to date with every attempt that it believes to be running, and gives up those
@@ -38,15 +39,17 @@ pub async fn recover(store: &Store, workplace: &Workplace) -> anyhow::Result<Vec
         replay(store, workplace, attempt).await?;
     }
     store.lose_attempts(&local, "its coordinator ended", now()).await?;
-    let mut going_on = Vec::new();
+    let mut written = HashMap::new();
     for attempt in queued {
-        let written = replay(store, workplace, &attempt).await?;
-        if !written.events.last().is_some_and(TrainerEvent::is_last) {
-            let (known_bytes, step) = (written.bytes, written.step());
-            going_on.push(Queued { attempt, known_bytes, step });
-        }
+        let events = replay(store, workplace, &attempt).await?;
+        written.insert((attempt.segment_id, attempt.attempt), events);
     }
-    Ok(going_on)
+    let going_on = |attempt: RunningAttempt| {
+        let Written { events, bytes, .. } =
+            written.remove(&(attempt.segment_id, attempt.attempt)).unwrap_or_default();
+        Queued { attempt, events, known_bytes: bytes }
+    };
+    Ok(store.running_attempts().await?.into_iter().map(going_on).collect())
 }
 
 /// A trainer whose input has closed writes a checkpoint and ends; two may not write one segment. One
@@ -83,23 +86,6 @@ struct Written {
     bytes: u64,
     /// When it wrote last.
     at: UnixSeconds,
-}
-
-impl Written {
-    /// The last step that was told of since the attempt was last begun; None where it waits.
-    fn step(&self) -> Option<u64> {
-        match self.events.last()? {
-            TrainerEvent::Started { step }
-            | TrainerEvent::Progress { step, .. }
-            | TrainerEvent::Evaluated { step, .. }
-            | TrainerEvent::Checkpointed { step, .. } => Some(*step),
-            TrainerEvent::Paused { .. }
-            | TrainerEvent::Finished { .. }
-            | TrainerEvent::Diverged { .. }
-            | TrainerEvent::Interrupted { .. }
-            | TrainerEvent::Failed { .. } => None,
-        }
-    }
 }
 
 /// Stores the events that the attempt wrote down but its coordinator did not live to store.

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
-use scheduler::{Lane, LeftBehind, Plan, Slot, SlurmEngine, SlurmPrograms, SlurmSetting};
+use scheduler::{
+    Charge, InvalidChange, Lane, LeftBehind, Plan, Said, Schedule, Slot, SlurmEngine,
+    SlurmPrograms, SlurmSetting,
+};
 use spec::{Order, SlurmSpec, SweepSpec};
-use store::UnixSeconds;
+use store::{RunningAttempt, UnixSeconds};
 
 use crate::costs::Guess;
 use crate::devices::NamedSlot;
@@ -164,6 +167,29 @@ pub struct Adopted {
     pub slot: usize,
 }
 
+impl Adopted {
+    /// What it has been charged so far.
+    pub fn charge(&self) -> Charge {
+        let RunningAttempt { train_flops, charged_s, .. } = self.queued.attempt;
+        Charge { flops: train_flops, device_s: charged_s }
+    }
+
+    /// Tells the schedule what it has missed. Its clock begins at 0, and the attempt was begun before.
+    ///
+    /// # Errors
+    /// A segment that is not pending.
+    pub fn go_on(&self, schedule: &mut Schedule<'_>) -> Result<(), InvalidChange> {
+        let RunningAttempt { segment_id, attempt, stretch_s, .. } = self.queued.attempt;
+        let events = &self.queued.events;
+        schedule.launch(segment_id, attempt, self.slot, 0.0)?;
+        for (at, event) in events.iter().enumerate() {
+            let now = if at + 1 == events.len() { 0.0 } else { -stretch_s };
+            schedule.hear(&Said { segment_id, attempt, event: event.clone() }, now)?;
+        }
+        Ok(())
+    }
+}
+
 fn left_behind(workplace: &Workplace, queued: &Queued) -> Option<LeftBehind> {
     let Queued { attempt, known_bytes, .. } = queued;
     Some(LeftBehind {
@@ -177,7 +203,49 @@ fn left_behind(workplace: &Workplace, queued: &Queued) -> Option<LeftBehind> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use scheduler::{Past, Policy, States};
+    use spec::{Spent, TrainerEvent};
+
     use super::*;
+
+    /// Paused once, begun again 7 seconds before its last word, finished under this coordinator.
+    #[test]
+    fn an_attempt_that_goes_on_is_charged_once() {
+        let plan = Plan::new(&[test_support::trial(0, 100, 0)], &[]);
+        let segment_id = plan.segments[0].id;
+        let flops = plan.segments[0].spec.train_flops();
+        let spent = |steps, device_s| Spent { steps, device_s, ..Spent::default() };
+        let attempt = RunningAttempt {
+            segment_id,
+            attempt: 1,
+            device: "cpu".into(),
+            pid: None,
+            job: Some("isoflop-x-0-0".into()),
+            events: 4,
+            train_flops: 0.5 * flops,
+            charged_s: 10.0,
+            stretch_s: 7.0,
+        };
+        let events = vec![
+            TrainerEvent::Started { step: 0 },
+            TrainerEvent::Paused { step: 30, spent: spent(30, 3.0) },
+            TrainerEvent::Started { step: 30 },
+            TrainerEvent::Checkpointed { step: 50, digest: "d".into(), bytes: 1 },
+        ];
+        let adopted = Adopted { queued: Queued { attempt, events, known_bytes: 0 }, slot: 0 };
+        let before = Charge { flops: 2.0 * flops, device_s: 40.0 };
+        let past = Past { spent: before - adopted.charge(), ..Past::default() };
+        let policy = Policy::default();
+        let mut schedule = Schedule::new(&plan, &States::new(), policy, &past).ahead();
+        adopted.go_on(&mut schedule).unwrap();
+        assert_eq!(schedule.spent(0.0), before);
+        assert_eq!(schedule.overdue(1799.0), BTreeSet::new());
+        let event = TrainerEvent::Finished { step: 100, spent: spent(70, 12.0) };
+        schedule.hear(&Said { segment_id, attempt: 1, event }, 5.0).unwrap();
+        assert_eq!(schedule.spent(5.0), Charge { flops: 2.5 * flops, device_s: 45.0 });
+    }
 
     #[test]
     fn a_jobs_name_tells_its_sweep() {

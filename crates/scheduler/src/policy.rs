@@ -80,6 +80,14 @@ impl std::ops::Add for Charge {
     }
 }
 
+impl std::ops::Sub for Charge {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { flops: self.flops - other.flops, device_s: self.device_s - other.device_s }
+    }
+}
+
 impl std::ops::AddAssign for Charge {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;

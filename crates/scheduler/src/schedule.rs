@@ -1,13 +1,17 @@
 //! What starts next, and what an event means: a state machine over a whole plan. Pure: time comes as
 //! an argument, in seconds since any moment, and what is to be stored or done goes out as a value.
 
+mod budget;
+mod failing;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use spec::{Failure, SegmentId, Spent, TrainerEvent};
+use spec::{SegmentId, Spent, TrainerEvent};
 
 use crate::bundle::{Bundles, Standing, bundles};
-use crate::engine::{Exit, Said};
+use crate::engine::Said;
 use crate::lanes::Lanes;
+use crate::past::Past;
 use crate::plan::{Plan, PlannedSegment};
 use crate::policy::{Charge, Policy};
 use crate::state::{InvalidChange, SegmentChange, SegmentState, States};
@@ -26,6 +30,8 @@ pub struct Schedule<'a> {
     running: BTreeMap<usize, Running>,
     /// When segments that were lost may start again.
     not_before: HashMap<usize, f64>,
+    /// The step that each segment would go on from: that of its newest checkpoint.
+    reached: Vec<u64>,
     spent: Charge,
     pause: Option<String>,
     /// Whether a segment may be handed over while its parent is still to be executed.
@@ -90,20 +96,10 @@ impl Running {
     }
 }
 
-/// How one ended that was told to because it said nothing.
-const SILENT: &str = "after it had been silent for too long";
-
 type Outcome = Result<Vec<Consequence>, InvalidChange>;
 
 impl<'a> Schedule<'a> {
-    /// `micro_batches`: what earlier attempts at segments came down to. `spent`: by all earlier attempts.
-    pub fn new(
-        plan: &'a Plan,
-        states: &States,
-        policy: Policy,
-        micro_batches: &[(SegmentId, u32)],
-        spent: Charge,
-    ) -> Self {
+    pub fn new(plan: &'a Plan, states: &States, policy: Policy, past: &Past) -> Self {
         let index: HashMap<_, _> =
             plan.segments.iter().enumerate().map(|(at, segment)| (segment.id, at)).collect();
         let mut children = vec![Vec::new(); plan.segments.len()];
@@ -126,13 +122,14 @@ impl<'a> Schedule<'a> {
             workload_of,
             running: BTreeMap::new(),
             not_before: HashMap::new(),
-            spent,
+            reached: plan.segments.iter().map(|segment| segment.spec.start).collect(),
+            spent: past.spent,
             pause: None,
             ahead: false,
             ending: BTreeSet::new(),
             lanes: Lanes::default(),
         };
-        schedule.learn(micro_batches);
+        schedule.learn(past);
         for at in 0..plan.segments.len() {
             schedule.arrange(at);
         }
@@ -210,17 +207,6 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Keeps the first of these segments, as many as the budget allows together.
-    fn keep_affordable(&self, segments: &mut Vec<usize>) {
-        let mut charge = self.committed();
-        let fits = |at: &&usize| {
-            charge += self.whole(**at);
-            self.policy.budget.allows(charge)
-        };
-        let n = segments.iter().take_while(fits).count();
-        segments.truncate(n);
-    }
-
     /// What to hand over as micro-batch, where it is not the recipe's.
     pub fn micro_batch(&self, segment: SegmentId) -> Option<u32> {
         let at = *self.index.get(&segment)?;
@@ -237,9 +223,9 @@ impl<'a> Schedule<'a> {
         now: f64,
     ) -> Result<(), InvalidChange> {
         let Some(&at) = self.index.get(&segment) else { return Ok(()) };
-        let spec = &self.plan.segments[at].spec;
-        let (first, last) = (spec.start, spec.start);
-        let micro_batch = self.micro_batch(segment).or_else(|| examples_at_once(spec));
+        let (first, last) = (self.reached[at], self.reached[at]);
+        let micro_batch =
+            self.micro_batch(segment).or_else(|| examples_at_once(&self.plan.segments[at].spec));
         self.change(at, SegmentChange::Launched { attempt, slot })?;
         let (began, earlier, heard) = (None, Spent::default(), now);
         let running = Running { attempt, slot, micro_batch, began, earlier, heard, first, last };
@@ -271,41 +257,6 @@ impl<'a> Schedule<'a> {
             TrainerEvent::Interrupted { spent, .. } => self.interrupt(at, spent, now),
             TrainerEvent::Failed { reason, failure } => self.fail(at, *failure, reason, now),
         }
-    }
-
-    /// Takes the end of what a slot executed. Attempts of it that have not ended are lost; of several
-    /// the first, which was to be under way, and the others never began.
-    ///
-    /// # Errors
-    /// None that an engine could cause.
-    pub fn bury(&mut self, slot: usize, exit: &Exit, now: f64) -> Outcome {
-        let how = match self.ending.remove(&slot) {
-            true => format!("{SILENT}, {}", exit.how),
-            false => exit.how.clone(),
-        };
-        let mut consequences = Vec::new();
-        let mut ran = exit.ran;
-        for at in self.on_slot(slot) {
-            let attempt = self.running[&at].attempt;
-            let change = match (ran, exit.out_of_memory) {
-                (false, _) => SegmentChange::Returned,
-                (true, true) => self.want_of_memory(at, &how),
-                (true, false) => SegmentChange::Lost { how: how.clone() },
-            };
-            ran = false;
-            self.leave(at, None, now);
-            self.change(at, change)?;
-            // Nor is what never began handed over again at once: the cause may be there still.
-            if let SegmentState::Pending { lost } = self.states[at] {
-                self.wait(at, lost.max(1), now);
-            }
-            let (segment_id, after) = (self.plan.segments[at].id, self.states[at].clone());
-            let reason = after.failure().map(str::to_owned);
-            let how = how.clone();
-            consequences.push(Consequence::Lost { segment_id, attempt, how, after });
-            consequences.extend(reason.and_then(|reason| self.give_up_alike(at, &reason)));
-        }
-        Ok(consequences)
     }
 
     /// Slots whose trainer has said nothing for too long.
@@ -353,11 +304,6 @@ impl<'a> Schedule<'a> {
         !self.not_before.is_empty()
     }
 
-    /// Segments that could start but for the budget.
-    pub fn n_unaffordable(&self) -> usize {
-        self.ready().filter(|rank| !self.is_affordable(rank.segment)).count()
-    }
-
     /// Whether anything is left that could still be done.
     pub fn has_work(&self) -> bool {
         self.n_running() > 0 || self.is_waiting() || self.ready().next().is_some()
@@ -370,12 +316,6 @@ impl<'a> Schedule<'a> {
     /// Why nothing starts though it could: the disk is full.
     pub fn pause(&self) -> Option<&str> {
         self.pause.as_deref()
-    }
-
-    /// What all attempts have spent, running ones up to their last word.
-    pub fn spent(&self, now: f64) -> Charge {
-        let running = self.running.iter().map(|(at, running)| self.so_far(*at, running, now));
-        self.spent + running.sum()
     }
 
     pub fn states(&self) -> States {
@@ -391,12 +331,20 @@ impl<'a> Schedule<'a> {
         Some(&self.states[*self.index.get(&segment)?])
     }
 
-    /// Puts the recipes' or already smaller micro-batches in place.
-    fn learn(&mut self, micro_batches: &[(SegmentId, u32)]) {
-        for (segment, micro_batch) in micro_batches {
+    /// Puts smaller micro-batches and checkpoints in place, and trusts what has finished before.
+    fn learn(&mut self, past: &Past) {
+        for (segment, micro_batch) in &past.micro_batches {
             let Some(at) = self.index.get(segment) else { continue };
             let known = &mut self.workloads[self.workload_of[*at]].micro_batch;
             *known = Some(known.map_or(*micro_batch, |known| known.min(*micro_batch)));
+        }
+        for (segment, step) in &past.checkpoints {
+            let Some(&at) = self.index.get(segment) else { continue };
+            // A last checkpoint of what is to be trained again is gone, or damaged.
+            let spec = &self.plan.segments[at].spec;
+            if (spec.start..spec.end).contains(step) {
+                self.reached[at] = *step;
+            }
         }
         for at in 0..self.states.len() {
             if self.states[at] == SegmentState::Finished {
@@ -418,42 +366,6 @@ impl<'a> Schedule<'a> {
             (false, _) => (Trust::OnTrial, ready.next()?),
         };
         Some(Turn { is_evaluation: rank.is_evaluation(), trust, rank: *rank })
-    }
-
-    /// Whether the budget allows a segment beside all that was spent and what runs.
-    fn is_affordable(&self, at: usize) -> bool {
-        let budget = self.policy.budget;
-        if !budget.is_limited() {
-            return true;
-        }
-        budget.allows(self.committed() + self.whole(at))
-    }
-
-    /// What was spent, and what runs to its end.
-    fn committed(&self) -> Charge {
-        let running = self.running.iter().map(|(at, running)| self.in_all(*at, running));
-        self.spent + running.sum()
-    }
-
-    fn whole(&self, at: usize) -> Charge {
-        let segment = &self.plan.segments[at];
-        Charge { flops: segment.spec.train_flops(), device_s: segment.estimated_s }
-    }
-
-    /// What an attempt will have spent when it finishes.
-    fn in_all(&self, at: usize, running: &Running) -> Charge {
-        let spec = &self.plan.segments[at].spec;
-        let share = (spec.end - running.first) as f64 / spec.steps() as f64;
-        let whole = self.whole(at);
-        Charge { flops: share * whole.flops, device_s: share * whole.device_s }
-    }
-
-    /// What an attempt is known to have spent.
-    fn so_far(&self, at: usize, running: &Running, now: f64) -> Charge {
-        let spec = &self.plan.segments[at].spec;
-        let share = running.last.saturating_sub(running.first) as f64 / spec.steps() as f64;
-        let device_s = running.earlier.device_s + running.began.map_or(0.0, |began| now - began);
-        Charge { flops: share * spec.train_flops(), device_s }
     }
 
     fn note(&mut self, at: usize, event: &TrainerEvent, now: f64) {
@@ -485,22 +397,9 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Stopped on request: by a person, or because it was silent for too long.
-    fn interrupt(&mut self, at: usize, spent: &Spent, now: f64) -> Outcome {
-        let slot = self.running.get(&at).map(|running| running.slot);
-        let was_silent = slot.is_some_and(|slot| self.ending.contains(&slot));
-        self.leave(at, Some(spent), now);
-        if !was_silent {
-            return self.change(at, SegmentChange::Returned).map(|()| Vec::new());
-        }
-        self.change(at, SegmentChange::Lost { how: SILENT.to_owned() })?;
-        self.delay(at, now);
-        let reason = self.states[at].failure();
-        Ok(reason.map(|reason| self.given_up(at, reason)).into_iter().collect())
-    }
-
     fn advance(&mut self, at: usize, step: u64) -> Outcome {
         let is_further = self.running.get(&at).is_some_and(|running| step > running.first);
+        self.reached[at] = step;
         if is_further {
             self.change(at, SegmentChange::Advanced)?;
         }
@@ -515,123 +414,6 @@ impl<'a> Schedule<'a> {
         self.workloads[self.workload_of[at]].prove();
         self.change(at, change)?;
         Ok(Vec::new())
-    }
-
-    fn fail(&mut self, at: usize, failure: Failure, reason: &str, now: f64) -> Outcome {
-        let mut consequences = Vec::new();
-        let change = match failure {
-            Failure::OutOfMemory => self.want_of_memory(at, reason),
-            Failure::DiskFull => {
-                self.pause = Some(reason.to_owned());
-                SegmentChange::Returned
-            }
-            Failure::ParentCheckpoint => {
-                consequences.extend(self.reopen_parent(at)?);
-                SegmentChange::Lost { how: format!("without its parent's checkpoint: {reason}") }
-            }
-            Failure::Device => SegmentChange::Lost { how: format!("with its device: {reason}") },
-            // By a number that another store has left on the disk: the next one is above it.
-            Failure::Replaced => SegmentChange::Lost { how: format!("replaced: {reason}") },
-            Failure::Other => SegmentChange::Failed { reason: reason.to_owned() },
-        };
-        self.leave(at, None, now);
-        self.change(at, change)?;
-        self.delay(at, now);
-        if let Some(why) = self.states[at].failure().map(str::to_owned) {
-            if failure != Failure::Other {
-                // What the store took for a passing failure.
-                consequences.push(self.given_up(at, &why));
-            }
-            consequences.extend(self.give_up_alike(at, &why));
-        }
-        Ok(consequences)
-    }
-
-    /// Memory ran out: less company for one that shared its device, which changes no numbers; else smaller
-    /// passes, where there are any.
-    fn want_of_memory(&mut self, at: usize, how: &str) -> SegmentChange {
-        let Some(running) = self.running.get(&at) else { return SegmentChange::Returned };
-        if self.lanes.make_room(running.slot) {
-            return SegmentChange::Returned;
-        }
-        let workload = &mut self.workloads[self.workload_of[at]];
-        match running.micro_batch.and_then(|used| workload.halve(used)) {
-            Some(_) => SegmentChange::Returned,
-            None => SegmentChange::Failed {
-                reason: format!("out of memory, and a pass cannot be smaller: {how}"),
-            },
-        }
-    }
-
-    fn reopen_parent(&mut self, at: usize) -> Result<Option<Consequence>, InvalidChange> {
-        let parent = self.plan.segments[at].spec.parent.and_then(|id| self.index.get(&id).copied());
-        match parent {
-            Some(parent) if self.states[parent] == SegmentState::Finished => {
-                self.change(parent, SegmentChange::Reopened)?;
-                Ok(Some(Consequence::Reopened { segment_id: self.plan.segments[parent].id }))
-            }
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    /// That a segment, which the store takes for pending, has failed.
-    fn given_up(&self, at: usize, reason: &str) -> Consequence {
-        let segments = vec![self.plan.segments[at].id];
-        Consequence::GivenUp { segments, reason: reason.to_owned() }
-    }
-
-    /// Fails all pending segments of a workload of which every one fails alike.
-    fn give_up_alike(&mut self, at: usize, reason: &str) -> Option<Consequence> {
-        let workload = &mut self.workloads[self.workload_of[at]];
-        let reason = workload.fail(at, reason)?;
-        let is_pending = |at: &usize| matches!(self.states[*at], SegmentState::Pending { .. });
-        let pending: Vec<_> = workload.members.iter().copied().filter(is_pending).collect();
-        let mut segments = Vec::with_capacity(pending.len());
-        for at in pending {
-            self.not_before.remove(&at);
-            self.states[at] = SegmentState::Failed { reason: reason.clone() };
-            self.arrange(at);
-            segments.push(self.plan.segments[at].id);
-        }
-        (!segments.is_empty()).then_some(Consequence::GivenUp { segments, reason })
-    }
-
-    /// The attempt is over; what it spent is charged: by its own word, or else by what is known.
-    fn leave(&mut self, at: usize, spent: Option<&Spent>, now: f64) {
-        let Some(running) = self.running.remove(&at) else { return };
-        self.workloads[self.workload_of[at]].n_running -= 1;
-        self.lanes.leave(running.slot);
-        let known = self.so_far(at, &running, now);
-        let spent = spent.map(|spent| sum(&running.earlier, spent));
-        self.spent += spent.map_or(known, |spent| Charge {
-            flops: self.flops_of(at, &spent).max(known.flops),
-            device_s: spent.device_s.max(known.device_s),
-        });
-    }
-
-    /// An evaluation that takes no steps is its passes over the task's examples, all of them.
-    fn flops_of(&self, at: usize, spent: &Spent) -> f64 {
-        let segment = &self.plan.segments[at];
-        match spent.steps {
-            0 if segment.is_evaluation() => segment.spec.train_flops(),
-            steps => segment.spec.train_flops() * steps as f64 / segment.spec.steps() as f64,
-        }
-    }
-
-    /// Makes a segment that was lost wait.
-    fn delay(&mut self, at: usize, now: f64) {
-        if let SegmentState::Pending { lost } = self.states[at]
-            && lost > 0
-        {
-            self.wait(at, lost, now);
-        }
-    }
-
-    /// Makes a pending segment wait as after so many losses in a row.
-    fn wait(&mut self, at: usize, lost: u32, now: f64) {
-        let wait = self.policy.wait_s(self.plan.segments[at].id, lost);
-        self.not_before.insert(at, now + wait);
-        self.arrange(at);
     }
 
     /// Ends the waits that are over.

@@ -6,8 +6,9 @@ use std::collections::BinaryHeap;
 use spec::{Spent, TrainerEvent};
 
 use crate::engine::Said;
+use crate::past::Past;
 use crate::plan::Plan;
-use crate::policy::{Charge, Policy};
+use crate::policy::Policy;
 use crate::schedule::Schedule;
 use crate::state::States;
 
@@ -23,7 +24,7 @@ pub struct Simulation {
 /// is estimated, and none fails.
 pub fn simulate(plan: &Plan, states: &States, n_slots: usize) -> Simulation {
     let policy = Policy { time_out_s: None, ..Policy::default() };
-    let mut schedule = Schedule::new(plan, states, policy, &[], Charge::default());
+    let mut schedule = Schedule::new(plan, states, policy, &Past::default());
     let mut idle: Vec<usize> = (0..n_slots).rev().collect();
     let mut ends = BinaryHeap::new();
     let mut simulation = Simulation { makespan_s: 0.0, busy_s: 0.0 };

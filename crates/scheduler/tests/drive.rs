@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use scheduler::{
-    Charge, Consequence, DriveError, End, Ended, Journal, Launch, LocalEngine, Plan,
-    PlannedSegment, Policy, Said, Schedule, SegmentState, Slot, States, Stop, drive,
+    Consequence, DriveError, End, Ended, Journal, Launch, LocalEngine, Past, Plan, PlannedSegment,
+    Policy, Said, Schedule, SegmentState, Slot, States, Stop, drive,
 };
 use spec::{FORMAT, Order, Ready, SegmentId, TrainerEvent};
 use test_support::{few_shot, program, trial};
@@ -104,7 +104,7 @@ async fn execute(
     trainer: PathBuf,
 ) -> (Result<Ended, DriveError<Infallible>>, Memory) {
     let policy = Policy { backoff_s: 0.01, time_out_s: Some(1.0), ..Policy::default() };
-    let schedule = Schedule::new(plan, &States::new(), policy, &[], Charge::default());
+    let schedule = Schedule::new(plan, &States::new(), policy, &Past::default());
     let mut engine = LocalEngine::new(trainer, folder.join("logs"), slots(2));
     let mut journal = Memory::new(folder);
     let (_sender, stop) = watch::channel(Stop::No);

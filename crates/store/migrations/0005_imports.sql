@@ -39,3 +39,18 @@ select segment_id,
        || coalesce('"' || parent_id || '"', 'null') || ',"recipe":' || json || ',"start":' || start_step
        || coalesce(',"transfer":' || transfer, '') || '}'
 from segment join recipe using (recipe_id);
+
+update dictionary set meaning = meaning || '; NULL of an imported trial that does not say'
+where relation = 'trial_result' and column_name in ('steps', 'learning_rate', 'seed');
+
+update dictionary set meaning = 'NULL of an imported trial that does not say'
+where relation = 'trial' and column_name in ('steps', 'learning_rate', 'seed');
+
+update dictionary set meaning = meaning || '; 1 of an imported trial that does not say its steps'
+where relation = 'segment' and column_name = 'end_step';
+
+update dictionary set meaning = meaning || '; of an imported one, a comment that says where it is from'
+where relation = 'sweep' and column_name = 'source';
+
+update dictionary set meaning = meaning || '; of an imported one, an object with the key `imported`'
+where relation = 'sweep' and column_name = 'spec';

@@ -29,7 +29,7 @@ pub struct NewAttempt {
 }
 
 /// An attempt that has not ended, as far as the store knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunningAttempt {
     pub segment_id: SegmentId,
     pub attempt: u32,
@@ -38,6 +38,12 @@ pub struct RunningAttempt {
     pub job: Option<String>,
     /// How many of its events are stored: the first so many that it wrote down.
     pub events: u64,
+    /// FLOPs of the steps it is known to have executed.
+    pub train_flops: f64,
+    /// What it is charged so far: up to its last word.
+    pub charged_s: f64,
+    /// The part of that since it was last begun.
+    pub stretch_s: f64,
 }
 
 /// How an attempt ended.
@@ -91,8 +97,10 @@ impl Store {
     /// The database's.
     pub async fn running_attempts(&self) -> Result<Vec<RunningAttempt>> {
         let rows = sqlx::query(
-            "select segment_id, attempt, device, pid, job, events from attempt
-             where outcome = 'running' order by started_at, segment_id",
+            "select segment_id, attempt, device, pid, job, events,
+                    coalesce(train_flops, 0.0) as train_flops, charged_s,
+                    coalesce(max(heard_at - stretch_at, 0.0), 0.0) as stretch_s
+             from attempt where outcome = 'running' order by started_at, segment_id",
         );
         rows.fetch_all(&self.pool).await?.iter().map(read_running).collect()
     }
@@ -364,6 +372,8 @@ fn read_used(row: &SqliteRow) -> Result<Used> {
 }
 
 fn read_running(row: &SqliteRow) -> Result<RunningAttempt> {
+    let stretch_s: f64 = row.try_get("stretch_s")?;
+    let charged_s: f64 = row.try_get("charged_s")?;
     Ok(RunningAttempt {
         segment_id: row.try_get::<&str, _>("segment_id")?.parse()?,
         attempt: row.try_get("attempt")?,
@@ -371,6 +381,9 @@ fn read_running(row: &SqliteRow) -> Result<RunningAttempt> {
         pid: row.try_get("pid")?,
         job: row.try_get("job")?,
         events: unsigned("events", row.try_get("events")?)?,
+        train_flops: row.try_get("train_flops")?,
+        charged_s: charged_s + stretch_s,
+        stretch_s,
     })
 }
 
@@ -396,8 +409,18 @@ mod tests {
         let store = Store::open(&test.path).await.unwrap();
         let running = store.running_attempts().await.unwrap();
         let (device, pid) = ("cpu".to_owned(), Some(42));
-        let expected =
-            RunningAttempt { segment_id: short, attempt, device, pid, job: None, events: 2 };
+        let (train_flops, charged_s, stretch_s) = (running[0].train_flops, 1.0, 1.0);
+        let expected = RunningAttempt {
+            segment_id: short,
+            attempt,
+            device,
+            pid,
+            job: None,
+            events: 2,
+            train_flops,
+            charged_s,
+            stretch_s,
+        };
         assert_eq!((&running[0], running.len()), (&expected, 2));
         assert_eq!(store.lose_attempts(&running, "isoflop died", 400.0).await.unwrap(), 2);
         assert_eq!(store.lose_attempts(&running, "isoflop died", 500.0).await.unwrap(), 0);

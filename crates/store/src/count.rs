@@ -79,6 +79,27 @@ impl Store {
     /// The database's.
     pub async fn shape_counts(&self, sweep: &str) -> Result<Vec<ShapeCounts>> {
         let mut shapes = BTreeMap::new();
+        let (trials, seconds) =
+            tokio::try_join!(self.trials_by_workload(sweep), self.segment_seconds(sweep))?;
+        for row in trials {
+            let counts = entry(&mut shapes, &row)?;
+            let state = TrialState::read(row.try_get("state")?)?;
+            *counts.trials.of_mut(state) += read_count(&row, "n")?;
+            let best: Option<f64> = row.try_get("best")?;
+            counts.best_val_error = counts.best_val_error.into_iter().chain(best).reduce(f64::min);
+        }
+        for row in seconds {
+            let seconds = &mut entry(&mut shapes, &row)?.seconds;
+            seconds.charged_s += row.try_get::<f64, _>("charged_s")?;
+            seconds.predicted_s += row.try_get::<f64, _>("predicted_s")?;
+            seconds.finished_predicted_s += row.try_get::<f64, _>("finished_predicted_s")?;
+            seconds.finished_charged_s += row.try_get::<f64, _>("finished_charged_s")?;
+        }
+        Ok(shapes.into_values().collect())
+    }
+
+    /// Trials by state and their smallest errors, each kind with its first trial.
+    async fn trials_by_workload(&self, sweep: &str) -> Result<Vec<SqliteRow>> {
         let rows = sqlx::query(
             "with counts as materialized (
                  select variant, min(trial_id) as first, state, count(*) as n,
@@ -91,21 +112,7 @@ impl Store {
              select variant, params, family, shape, state, n, best
              from counts join trial on trial_id = first",
         );
-        for row in rows.bind(sweep).fetch_all(&self.pool).await? {
-            let counts = entry(&mut shapes, &row)?;
-            let state = TrialState::read(row.try_get("state")?)?;
-            *counts.trials.of_mut(state) += read_count(&row, "n")?;
-            let best: Option<f64> = row.try_get("best")?;
-            counts.best_val_error = counts.best_val_error.into_iter().chain(best).reduce(f64::min);
-        }
-        for row in self.segment_seconds(sweep).await? {
-            let seconds = &mut entry(&mut shapes, &row)?.seconds;
-            seconds.charged_s += row.try_get::<f64, _>("charged_s")?;
-            seconds.predicted_s += row.try_get::<f64, _>("predicted_s")?;
-            seconds.finished_predicted_s += row.try_get::<f64, _>("finished_predicted_s")?;
-            seconds.finished_charged_s += row.try_get::<f64, _>("finished_charged_s")?;
-        }
-        Ok(shapes.into_values().collect())
+        Ok(rows.bind(sweep).fetch_all(&self.pool).await?)
     }
 
     /// Sums over segments, each counted with the first trial that has it.

@@ -22,8 +22,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_store.sql"),
     include_str!("../migrations/0002_evaluations.sql"),
     include_str!("../migrations/0003_scheduling.sql"),
+    include_str!("../migrations/0004_views.sql"),
     include_str!("../migrations/0005_imports.sql"),
 ];
+
+/// Connections of one that writes: SQLite has one writer anyway.
+const WRITERS: u32 = 1;
+
+/// Of one that reads: long questions need not wait for one another.
+const READERS: u32 = 4;
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -44,11 +51,21 @@ pub enum OpenError {
     )]
     Newer { path: PathBuf, found: usize, known: usize },
     #[error(
-        "the store `{path}` is of version {found}, this isoflop reads {known}: `isoflop sweep` brings it up to date"
+        "the store `{path}` is of version {found}, this isoflop reads {known}: `isoflop sweep` brings it up to date, `isoflop merge` into a new store copies it"
     )]
     Older { path: PathBuf, found: usize, known: usize },
     #[error("failed to open the store `{path}`: {source}")]
     Sqlite { path: PathBuf, source: sqlx::Error },
+}
+
+impl OpenError {
+    /// SQLite's code 14: in a folder that cannot be written to, the index of the log cannot be made,
+    /// without which SQLite opens a file only when told that nothing changes it.
+    fn is_cannot_open(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        code.is_some_and(|code| code & 0xff == 14)
+    }
 }
 
 impl Store {
@@ -66,7 +83,7 @@ impl Store {
             .create_if_missing(true)
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Normal);
-        let store = Self::connect(options, path).await?;
+        let store = Self::connect(options, path, WRITERS).await?;
         let version = store.version(path).await?.unwrap_or(0);
         store.migrate(version).await.map_err(|source| failure(path, source))?;
         Ok(store)
@@ -77,19 +94,49 @@ impl Store {
     /// # Errors
     /// A file that is missing, not a store, or of another version.
     pub async fn open_read_only(path: &Path) -> std::result::Result<Self, OpenError> {
+        let options = options(path).read_only(true).pragma("query_only", "on");
+        let (store, found) = Self::connect_to_read(options, path).await?;
+        if found < MIGRATIONS.len() {
+            return Err(OpenError::Older { path: path.to_owned(), found, known: MIGRATIONS.len() });
+        }
+        Ok(store)
+    }
+
+    /// Copies a store of any version as it is at this moment, while another process may be writing.
+    ///
+    /// # Errors
+    /// A file that is missing or not a store, or a copy that cannot be written.
+    pub(crate) async fn copy(path: &Path, copy: &Path) -> std::result::Result<(), OpenError> {
+        let (store, _) = Self::connect_to_read(options(path).read_only(true), path).await?;
+        let copied = sqlx::query("vacuum into ?1").bind(copy.display().to_string());
+        copied.execute(&store.pool).await.map_err(|source| failure(copy, source))?;
+        store.close().await;
+        Ok(())
+    }
+
+    /// A store that is only read, and its version.
+    async fn connect_to_read(
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> std::result::Result<(Self, usize), OpenError> {
         if !path.exists() {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let options = options(path).read_only(true).pragma("query_only", "on");
-        let store = Self::connect(options, path).await?;
-        let path = path.to_owned();
-        match store.version(&path).await? {
-            None => Err(OpenError::NotAStore(path)),
-            Some(found) if found < MIGRATIONS.len() => {
-                Err(OpenError::Older { path, found, known: MIGRATIONS.len() })
+        match Self::connect_as(options.clone(), path).await {
+            Err(error) if error.is_cannot_open() && !has_log(path) => {
+                Self::connect_as(options.immutable(true), path).await
             }
-            Some(_) => Ok(store),
+            result => result,
         }
+    }
+
+    async fn connect_as(
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> std::result::Result<(Self, usize), OpenError> {
+        let store = Self::connect(options, path, READERS).await?;
+        let version = store.version(path).await?;
+        version.map(|version| (store, version)).ok_or_else(|| OpenError::NotAStore(path.to_owned()))
     }
 
     /// Waits for what is under way and closes; the last one out folds the WAL into the file.
@@ -106,10 +153,11 @@ impl Store {
     async fn connect(
         options: SqliteConnectOptions,
         path: &Path,
+        n_connections: u32,
     ) -> std::result::Result<Self, OpenError> {
-        // One connection, kept for good: SQLite has one writer anyway, and its caches stay warm.
+        // Kept for good, so that their caches stay warm.
         let pool = SqlitePoolOptions::new()
-            .max_connections(1)
+            .max_connections(n_connections)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false);
@@ -170,6 +218,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether there is a log beside the file, which then is not the whole store.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).exists()
 }
 
 /// What reading and writing have in common.
@@ -315,7 +370,7 @@ mod tests {
         let path = folder.path().join("old.db");
         store_of_version_1(&path).await;
         let refused = Store::open_read_only(&path).await.unwrap_err();
-        assert!(matches!(refused, OpenError::Older { found: 1, known: 4, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Older { found: 1, .. }), "{refused}");
         let store = Store::open(&path).await.unwrap();
         let row = store.trial_results("old").await.unwrap().remove(0);
         assert_eq!((row.val_loss, row.val_error, row.device_s), (Some(0.5), Some(0.25), Some(3.0)));

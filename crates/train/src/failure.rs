@@ -56,7 +56,8 @@ fn of_segment(error: &SegmentError) -> Failure {
         }
         SegmentError::Bind(_)
         | SegmentError::Evaluate(EvaluateError::Bind(_))
-        | SegmentError::NoParent => Failure::Other,
+        | SegmentError::NoParent
+        | SegmentError::Stalled(_) => Failure::Other,
     }
 }
 

@@ -19,6 +19,7 @@ mod memory;
 mod objective;
 mod optimiser;
 mod patches;
+mod pauses;
 mod queue;
 mod record;
 mod segment;

@@ -20,6 +20,7 @@ use crate::fence::{Fence, FenceError};
 use crate::flat::Flat;
 use crate::learner::Learner;
 use crate::memory::Peak;
+use crate::pauses::Stalled;
 use crate::record::{Record, RecordError};
 use crate::stop::Stop;
 use crate::transfer::{self, TransferError};
@@ -54,6 +55,8 @@ pub(crate) enum SegmentError {
     Transfer(#[from] TransferError),
     #[error("an evaluation has no parent whose checkpoint it could evaluate")]
     NoParent,
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
 }
 
 /// Trains the segment of `order`, continuing where an earlier attempt left a checkpoint, or evaluates

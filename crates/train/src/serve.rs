@@ -10,6 +10,7 @@ use crate::device::Setting;
 use crate::examples::Examples;
 use crate::failure::{failed, is_end_of_process, panicked, unrecorded};
 use crate::memory;
+use crate::pauses;
 use crate::record::{Record, RecordError, write_without_files};
 use crate::segment::{SegmentError, train_segment};
 use crate::stop::{Input, Inputs, Stop};
@@ -90,7 +91,10 @@ fn attempt(
     let mut record = Record::open(order, out)?;
     let _log = AttemptLog::begin(order)?;
     log(&heading(order, setting));
-    let segment = || train_segment(order, kept, setting.device, stop, &mut record, log);
+    let segment = || {
+        pauses::check(order)?;
+        train_segment(order, kept, setting.device, stop, &mut record, log)
+    };
     let last = match catch_unwind(AssertUnwindSafe(segment)) {
         Ok(Ok(last)) => last,
         Ok(Err(SegmentError::Record(error))) => return Err(error),

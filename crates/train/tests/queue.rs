@@ -125,6 +125,35 @@ fn a_paused_attempt_goes_on_when_its_job_is_started_again() {
 }
 
 #[test]
+fn an_attempt_that_is_paused_again_and_again_before_a_step_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, steps, goes_on) in [
+        ("twice", &[0, 0][..], true),
+        ("further", &[0, 0, 3], true),
+        ("thrice", &[3, 0, 0, 0], false),
+    ] {
+        let order = order(folder.path(), name, 5);
+        fs::create_dir_all(&order.attempt_dir).unwrap();
+        let paused = |step: &u64| TrainerLine::Event {
+            format: spec::FORMAT,
+            segment_id: order.segment_id,
+            attempt: order.attempt,
+            event: TrainerEvent::Paused { step: *step, spent: spec::Spent::default() },
+        };
+        let line = |step| serde_json::to_string(&paused(step)).unwrap() + "\n";
+        let text: String = steps.iter().map(line).collect();
+        fs::write(order.attempt_dir.join("events.jsonl"), text).unwrap();
+        let (events, code) = Job::start(&file(folder.path(), &[&order])).end();
+        let [last] = last_events(&events)[..] else { panic!("{events:?}") };
+        match last {
+            TrainerEvent::Failed { reason, .. } => assert!(reason.contains("3 times"), "{reason}"),
+            other => assert!(matches!(other, TrainerEvent::Finished { .. }), "{other:?}"),
+        }
+        assert_eq!(code, Some(i32::from(!goes_on)), "{name}");
+    }
+}
+
+#[test]
 fn term_ends_the_attempt_and_begins_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (long, next) = (order(folder.path(), "long", FOREVER), order(folder.path(), "next", 5));

@@ -145,11 +145,14 @@ async fn sweep_row(
 
 async fn of_one(store: &Store, sweep: &StoredSweep) -> anyhow::Result<Look> {
     let name = &sweep.record.name;
-    let shapes = store.shape_counts(name).await?;
+    let (shapes, invocations, counts) = tokio::try_join!(
+        store.shape_counts(name),
+        Invocations::read(store, name),
+        store.attempt_counts(name)
+    )?;
     let n_running: u64 = shapes.iter().map(|shape| shape.trials.running).sum();
     let mut remarks = vec![against_prediction(&shapes)];
-    remarks.extend(Invocations::read(store, name).await?.remark(n_running > 0));
-    let counts = store.attempt_counts(name).await?;
+    remarks.extend(invocations.remark(n_running > 0));
     remarks.push(format!(
         "{} attempts, {} of them retries; {} attempts lost",
         counts.attempts, counts.retries, counts.lost

@@ -36,9 +36,9 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
     let (logits, entropies) = (courses(curves.attention_logit), courses(curves.attention_entropy));
     Some(AttentionFigure {
         title: format!("{}: attention during training", drawing.sweep.name),
-        x_label: "step".into(),
+        x_label: "training steps".into(),
         logit_label: "largest attention logit".into(),
-        entropy_label: "attention entropy, nats".into(),
+        entropy_label: "attention entropy (nats)".into(),
         rate_heading: "learning rate".into(),
         rates: rates.iter().map(f64::to_string).collect(),
         variant_heading: "variant".into(),

@@ -8,6 +8,7 @@ use store::{TrialResult, TrialState};
 use super::Drawing;
 use super::size::{Model, Shapes, Sizes};
 use crate::analyse::geometric_mean;
+use crate::axis_label;
 
 /// A size and a variant.
 type Group<'a> = (Model<'a>, Option<&'a str>);
@@ -37,8 +38,8 @@ pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
     };
     Some(RateFigure {
         title: format!("{}: final loss against learning rate", drawing.sweep.name),
-        x_label: "learning rate".into(),
-        y_label: "validation loss, nats".into(),
+        x_label: axis_label::name("learning_rate"),
+        y_label: axis_label::with_unit("val_loss"),
         size_heading: sizes.heading(),
         variant_heading: "variant".into(),
         curves: groups.iter().map(curve).collect(),

@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
-use spec::{Spent, TrialSpec};
+use spec::{Failure, Spent, TrialSpec};
 use test_support::{few_shot, fine_tune, trial};
 
 use super::*;
+use crate::engine::Exit;
 use crate::lanes::Lane;
 use crate::policy::Budget;
 use crate::simulate::simulate;
@@ -27,7 +28,7 @@ fn failed(segment: &PlannedSegment, failure: Failure, reason: &str) -> Said {
 }
 
 fn schedule(plan: &Plan, policy: Policy) -> Schedule<'_> {
-    Schedule::new(plan, &States::new(), policy, &[], Charge::default())
+    Schedule::new(plan, &States::new(), policy, &Past::default())
 }
 
 fn start<'a>(schedule: &mut Schedule<'a>, slot: usize, now: f64) -> &'a PlannedSegment {
@@ -368,6 +369,21 @@ fn a_budget_is_charged_with_what_was_spent_and_never_exceeded() {
     }
     assert_eq!((done, schedule.n_unaffordable()), (3, 2));
     assert_eq!(schedule.spent(9.0).flops, 3.5 * flops);
+}
+
+#[test]
+fn a_segment_with_a_checkpoint_is_admitted_for_what_is_left_of_it() {
+    let plan = Plan::new(&[trial(0, 100, 0)], &[]);
+    let flops = plan.segments[0].spec.train_flops();
+    let budget = Budget { flops: Some(flops), device_s: None };
+    let policy = Policy { budget, ..Policy::default() };
+    let spent = Charge { flops: 0.5 * flops, device_s: 0.0 };
+    for (step, n_unaffordable) in [(60, 0), (30, 1), (100, 1)] {
+        let checkpoints = vec![(plan.segments[0].id, step)];
+        let past = Past { spent, checkpoints, ..Past::default() };
+        let schedule = Schedule::new(&plan, &States::new(), policy, &past);
+        assert_eq!(schedule.n_unaffordable(), n_unaffordable, "with a checkpoint at {step}");
+    }
 }
 
 /// What can happen, to whichever attempt or slot is meant.
