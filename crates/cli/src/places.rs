@@ -22,13 +22,13 @@ pub struct Places(Vec<Place>);
 
 /// How often the longest length may be doubled, as of our own sweeps.
 const MAX_DOUBLINGS: i32 = 12;
+/// Sizes closer than this are one: those read off a figure are never quite the same.
+const SAME_SIZE: f64 = 1.1;
 
 impl Places {
     /// Lengths are doublings from the shortest on; FLOPs are as those of the trials, per parameter and
     /// example. None costs more than the budget: no trunk pays for a part of it.
     pub fn new(results: &[TrialResult], flops_per: f64, budget: f64) -> Self {
-        let sizes: BTreeMap<u64, &str> =
-            results.iter().map(|result| (result.params, result.shape.as_str())).collect();
         let measured: HashSet<(u64, u64)> =
             results.iter().map(|result| (result.params, result.examples_seen)).collect();
         let lengths = || results.iter().map(|result| result.examples_seen as f64);
@@ -43,7 +43,7 @@ impl Places {
             examples_seen: length as u64,
             train_flops: flops_per * params as f64 * length,
         };
-        let all = sizes
+        let all = sizes(results)
             .into_iter()
             .flat_map(|size| doubled.iter().map(move |length| place(size, *length)));
         let is_new = |place: &Place| {
@@ -81,6 +81,19 @@ impl Places {
         };
         Rows::new(columns.map(str::to_owned).into(), chosen.picks.iter().map(row).collect())
     }
+}
+
+/// The smallest of every group of sizes that are nearly the same, with its shape.
+fn sizes(results: &[TrialResult]) -> Vec<(u64, &str)> {
+    let all: BTreeMap<u64, &str> =
+        results.iter().map(|result| (result.params, result.shape.as_str())).collect();
+    let mut sizes: Vec<(u64, &str)> = Vec::new();
+    for (params, shape) in all {
+        if sizes.last().is_none_or(|(last, _)| params as f64 > SAME_SIZE * *last as f64) {
+            sizes.push((params, shape));
+        }
+    }
+    sizes
 }
 
 impl Place {

@@ -216,7 +216,7 @@ fn an_imported_sweep_and_a_trained_one_keep_their_names() {
         format!(
             "name = \"{name}\"\n[data]\nsource = \"procedural\"\nclasses = 8\n[model]\nfamily = \"vit\"\npatch = 16\n\
              shapes = [{{ width = 8, depth = 1, mlp = 32, heads = 1 }}]\n[axes]\nunique_examples = [1024]\n\
-             examples_seen = [16000]\n[train]\nbatch = 16\n\
+             examples_seen = [16000]\n[train]\nbatch = 16\nlearning_rate = 1e-3\n\
              schedule = {{ decay = \"constant\", warmup = 10, cooldown = 0.2 }}\n"
         )
     };
@@ -228,5 +228,6 @@ fn an_imported_sweep_and_a_trained_one_keep_their_names() {
     args[4] = "ours";
     complains(&place, &args, &["sweep `ours` was planned here"]);
     assert_eq!(place.query("select * from trial_result").len(), 81);
-    complains(&place, &["retry", "paper"], &["imported"]);
+    assert_eq!(place.n_finished(), 80 + 2, "a segment each, and a trunk and its cooldown");
+    complains(&place, &["retry", "paper"], &["imported", "nothing of it can be trained"]);
 }

@@ -27,7 +27,9 @@ pub enum StoreError {
     Id(#[from] IdError),
     #[error("sweep `{0}` was planned here: import under another name")]
     Planned(String),
-    #[error("sweep `{0}` was imported: call this one by another name")]
+    #[error(
+        "sweep `{0}` was imported: nothing of it can be trained here, and a sweep file needs another name"
+    )]
     Imported(String),
     #[error("trial {0} has no segments")]
     EmptyChain(TrialId),
