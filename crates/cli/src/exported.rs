@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use spec::{Id, TrialId};
-use store::{Course, Span, Store, StoredSweep, TrialResult, TrialState};
+use store::{Span, Store, StoredSweep, Timeline, TrialResult, TrialState};
 
 /// All that the store has of a sweep: what its trials are, and what they measured.
 ///
@@ -14,9 +14,9 @@ use store::{Course, Span, Store, StoredSweep, TrialResult, TrialState};
 pub async fn read(store: &Store, stored: &StoredSweep) -> anyhow::Result<export::Sweep> {
     let name = &stored.record.name;
     let results = store.trial_results(name).await?;
-    let mut curves: HashMap<TrialId, Vec<Course>> = HashMap::new();
-    for course in store.courses(name).await? {
-        curves.entry(course.trial_id).or_default().push(course);
+    let mut curves: HashMap<TrialId, Vec<Timeline>> = HashMap::new();
+    for timeline in store.timelines(name).await? {
+        curves.entry(timeline.trial_id).or_default().push(timeline);
     }
     let mut outcomes: HashMap<TrialId, BTreeMap<String, f64>> = HashMap::new();
     for metric in store.metrics(name).await? {
@@ -35,7 +35,7 @@ pub async fn read(store: &Store, stored: &StoredSweep) -> anyhow::Result<export:
         Ok(Gathered {
             recipe: serde_json::from_str(recipe).context("a recipe in the store")?,
             outcomes: outcomes.remove(&id).unwrap_or_default(),
-            courses: curves.remove(&id).unwrap_or_default(),
+            timelines: curves.remove(&id).unwrap_or_default(),
             result,
             span,
         }
@@ -55,7 +55,7 @@ struct Gathered {
     result: TrialResult,
     recipe: Value,
     outcomes: BTreeMap<String, f64>,
-    courses: Vec<Course>,
+    timelines: Vec<Timeline>,
     span: Span,
 }
 
@@ -63,8 +63,8 @@ impl Gathered {
     fn trial(self, sweep: &str) -> export::Trial {
         let (result, span) = (self.result, self.span);
         let mut curves: Vec<_> =
-            self.courses.into_iter().map(|course| curve(course, span)).collect();
-        // What was measured on other tasks has no course: a point behind the last step.
+            self.timelines.into_iter().map(|timeline| curve(timeline, span)).collect();
+        // What was measured on other tasks has no timeline: a point behind the last step.
         let last =
             curves.iter().filter_map(|curve| curve.points.last()).map(|point| point.step).max();
         let (step, at) =
@@ -90,13 +90,13 @@ impl Gathered {
     }
 }
 
-fn curve(course: Course, span: Span) -> export::Curve {
+fn curve(timeline: Timeline, span: Span) -> export::Curve {
     let point = |moment: &store::Moment| export::Point {
         step: moment.step,
         at: moment.at.or(span.ended_at).unwrap_or(span.started_at),
         value: moment.value.unwrap_or(f64::NAN),
     };
-    export::Curve { points: course.moments.iter().map(point).collect(), metric: course.metric }
+    export::Curve { points: timeline.moments.iter().map(point).collect(), metric: timeline.metric }
 }
 
 /// The columns of `trial_result` that say what a trial is, and its recipe with all the rest.

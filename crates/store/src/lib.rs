@@ -12,7 +12,6 @@ mod calibration;
 mod checkpoint;
 mod convert;
 mod count;
-mod course;
 mod dictionary;
 mod error;
 mod fit;
@@ -30,6 +29,7 @@ mod result;
 mod segment;
 mod statement;
 mod sweep;
+mod timeline;
 mod trial;
 mod used;
 
@@ -44,7 +44,6 @@ pub use activity::{AttemptCounts, Busy};
 pub use attempt::{NewAttempt, RunningAttempt};
 pub use calibration::{Calibration, MeasuredCost};
 pub use count::{EvaluationCounts, SegmentSeconds, ShapeCounts, TrialCounts};
-pub use course::{Course, Moment, Span};
 pub use dictionary::{Described, Relation};
 pub use error::StoreError;
 pub use fit::{FitRecord, StoredFit};
@@ -60,6 +59,7 @@ pub use result::{LearningCurve, Spent, TrialResult, TrialState};
 pub use segment::{Checkpoint, PlannedSegment, SegmentState, SegmentStatus};
 pub use statement::parameters;
 pub use sweep::{StoredSweep, SweepRecord};
+pub use timeline::{Moment, Span, Timeline};
 pub use trial::PlannedTrial;
 
 /// A time: seconds since 1970-01-01T00:00:00 UTC, with fractions. In sqlite3,

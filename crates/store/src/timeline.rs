@@ -13,7 +13,7 @@ use crate::{Store, UnixSeconds};
 
 /// One metric of one trial over its whole chain.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Course {
+pub struct Timeline {
     pub trial_id: TrialId,
     pub metric: String,
     /// By step.
@@ -43,7 +43,7 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn courses(&self, sweep: &str) -> Result<Vec<Course>> {
+    pub async fn timelines(&self, sweep: &str) -> Result<Vec<Timeline>> {
         let rows = sqlx::query(
             "select sweep_trial.trial_id, metric, step, value,
                     attempt.started_at
@@ -58,17 +58,19 @@ impl Store {
              where sweep_trial.sweep = ?1 and kind <> 'transfer'
              order by sweep_trial.position, metric, step",
         );
-        let mut courses: Vec<Course> = Vec::new();
+        let mut timelines: Vec<Timeline> = Vec::new();
         for row in rows.bind(sweep).fetch_all(&self.pool).await? {
             let (trial_id, metric, moment) = read(&row)?;
-            match courses.last_mut() {
+            match timelines.last_mut() {
                 Some(last) if last.trial_id == trial_id && last.metric == metric => {
                     last.moments.push(moment);
                 }
-                Some(_) | None => courses.push(Course { trial_id, metric, moments: vec![moment] }),
+                Some(_) | None => {
+                    timelines.push(Timeline { trial_id, metric, moments: vec![moment] })
+                }
             }
         }
-        Ok(courses)
+        Ok(timelines)
     }
 
     /// When each trial of a sweep was worked on; none for those that nobody attempted.
@@ -133,13 +135,14 @@ mod tests {
             test.store.spans("small").await.unwrap().values().all(|span| span.ended_at.is_none())
         );
         assert!(test.store.lose_attempt(trunk, attempt, "killed", 6.0).await.unwrap());
-        let courses = test.store.courses("small").await.unwrap();
+        let timelines = test.store.timelines("small").await.unwrap();
         // Two trials share the trunk, and each evaluation has two metrics.
-        assert_eq!(courses.len(), 4);
-        assert_eq!(courses[0].metric, "val_error");
-        let at =
-            |course: &Course| course.moments.iter().map(|m| (m.step, m.at)).collect::<Vec<_>>();
-        assert_eq!(at(&courses[1]), [(20, Some(3.0)), (40, Some(4.0))]);
+        assert_eq!(timelines.len(), 4);
+        assert_eq!(timelines[0].metric, "val_error");
+        let at = |timeline: &Timeline| {
+            timeline.moments.iter().map(|m| (m.step, m.at)).collect::<Vec<_>>()
+        };
+        assert_eq!(at(&timelines[1]), [(20, Some(3.0)), (40, Some(4.0))]);
         let spans = test.store.spans("small").await.unwrap();
         let whole = Span { started_at: 2.0, ended_at: Some(6.0) };
         assert!(spans.len() == 2 && spans.values().all(|span| *span == whole));
