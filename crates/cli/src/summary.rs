@@ -15,6 +15,7 @@ use crate::analyse::{Analysis, Outcome, X, describe, geometric_mean, options};
 use crate::draw::{Curves, Drawing, best_size};
 use crate::figure_file::{self, Named};
 use crate::input::InputArgs;
+use crate::output::known;
 use crate::paths::Workplace;
 use crate::progress::say;
 
@@ -253,9 +254,9 @@ impl Best<'_> {
             report::error(self.value),
             report::error(geometric_mean(&losses)),
             self.trials.len().to_string(),
-            first.steps.to_string(),
+            known(first.steps),
             report::scientific(first.train_flops),
-            first.learning_rate.to_string(),
+            known(first.learning_rate),
         ]
     }
 }

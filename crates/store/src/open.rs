@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_evaluations.sql"),
     include_str!("../migrations/0003_scheduling.sql"),
     include_str!("../migrations/0004_views.sql"),
+    include_str!("../migrations/0005_imports.sql"),
 ];
 
 /// Connections of one that writes: SQLite has one writer anyway.

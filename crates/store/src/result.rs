@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::Store;
-use crate::convert::unsigned;
+use crate::convert::{optional_unsigned, unsigned};
 use crate::error::{Result, StoreError};
 use crate::segment::json;
 
@@ -24,12 +24,13 @@ pub struct TrialResult {
     /// D.
     pub unique_examples: u64,
     pub examples_seen: u64,
-    pub steps: u64,
+    /// Of an imported trial that does not say, None; so with the rate and the seed.
+    pub steps: Option<u64>,
     /// C: FLOPs of the trial trained alone.
     pub train_flops: f64,
     /// Peak rate.
-    pub learning_rate: f64,
-    pub seed: u64,
+    pub learning_rate: Option<f64>,
+    pub seed: Option<u64>,
     pub state: TrialState,
     /// Mean validation loss after the last step, nats.
     pub val_loss: Option<f64>,
@@ -196,10 +197,10 @@ fn read(row: &SqliteRow) -> Result<TrialResult> {
         params: count("params")?,
         unique_examples: count("unique_examples")?,
         examples_seen: count("examples_seen")?,
-        steps: count("steps")?,
+        steps: optional_unsigned("steps", row.try_get("steps")?)?,
         train_flops: row.try_get("train_flops")?,
         learning_rate: row.try_get("learning_rate")?,
-        seed: count("seed")?,
+        seed: optional_unsigned("seed", row.try_get("seed")?)?,
         state: TrialState::read(row.try_get("state")?)?,
         val_loss: row.try_get("val_loss")?,
         val_error: row.try_get("val_error")?,

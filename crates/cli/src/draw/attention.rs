@@ -26,7 +26,7 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
         let result = by_id.get(&curve.trial_id)?;
         let is_of = |name: &String| result.variant.as_ref() == Some(name);
         Some(Course {
-            rate: rates.iter().position(|rate| *rate == result.learning_rate)?,
+            rate: rates.iter().position(|rate| Some(*rate) == result.learning_rate)?,
             variant: variants.iter().position(is_of).unwrap_or(0),
             points: curve.points.iter().map(|&(step, value)| (step as f64, value)).collect(),
             diverged: drawing.diverged.get(&curve.trial_id).map(|step| *step as f64),
