@@ -150,7 +150,8 @@ fn print(
     let figures = workplace.figures(&sweep.name);
     let figure = if variants.is_empty() { "scaling.png" } else { "variants.png" };
     writeln!(out, "figures: {}", figures.join(figure).display())?;
-    write_next_steps(&mut out, &sweep.name, workplace)
+    let largest = results.iter().map(|result| result.train_flops).fold(0.0, f64::max);
+    write_next_steps(&mut out, &sweep.name, workplace, 10.0 * largest)
 }
 
 /// The figures of what the store holds of a sweep, with the first of the fits of the main metric and of
@@ -449,12 +450,13 @@ fn write_next_steps(
     out: &mut impl Write,
     sweep: &str,
     workplace: &Workplace,
+    target: f64,
 ) -> anyhow::Result<()> {
     let db = workplace.db.display();
     writeln!(
         out,
         "next:    isoflop query --db {db} \"select * from trial_result where sweep = '{sweep}'\""
     )?;
-    writeln!(out, "         isoflop predict --db {db} {sweep} --target 1e18")?;
+    writeln!(out, "         isoflop predict --db {db} {sweep} --target {target:.0e}")?;
     Ok(())
 }

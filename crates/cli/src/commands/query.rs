@@ -83,8 +83,9 @@ pub async fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn answer(args: &QueryArgs) -> anyhow::Result<QueryResult> {
-    let mut parameters =
-        args.parameters.iter().map(|text| parameter(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let read: fn(&str) -> Value = if args.ready.is_some() { name_of } else { value_of };
+    let parameters = args.parameters.iter().map(|text| parameter(text, read));
+    let mut parameters = parameters.collect::<anyhow::Result<Vec<_>>>()?;
     let sql = match (&args.sql, &args.file, &args.ready) {
         (Some(sql), _, _) => sql.clone(),
         (_, Some(path), _) => statement(path).map_err(bad_input)?,
@@ -139,11 +140,19 @@ fn list(format: QueryFormat) -> QueryResult {
 }
 
 /// `NAME=VALUE`.
-fn parameter(text: &str) -> anyhow::Result<(String, Value)> {
+fn parameter(text: &str, read: fn(&str) -> Value) -> anyhow::Result<(String, Value)> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(bad_input(anyhow!("--param {text}: write NAME=VALUE")));
     };
-    Ok((name.trim_start_matches(':').to_owned(), value_of(value)))
+    Ok((name.trim_start_matches(':').to_owned(), read(value)))
+}
+
+/// Ready questions are about sweeps and trials: `2e8` is how an id begins, and no number.
+fn name_of(text: &str) -> Value {
+    match value_of(text) {
+        Value::Integer(_) | Value::Real(_) => Value::Text(text.to_owned()),
+        other => other,
+    }
 }
 
 /// As SQL would read it, where it is a number, null or in quotes; everything else is text.
@@ -272,8 +281,12 @@ mod tests {
         ] {
             assert_eq!(value_of(written), expected, "{written}");
         }
-        assert_eq!(parameter("a=b=c").unwrap(), ("a".to_owned(), text("b=c")));
-        assert!(parameter("a").is_err());
+        assert_eq!(parameter("a=b=c", value_of).unwrap(), ("a".to_owned(), text("b=c")));
+        assert!(parameter("a", value_of).is_err());
+        for (written, expected) in [("2e8", text("2e8")), ("12", text("12")), ("null", Value::Null)]
+        {
+            assert_eq!(name_of(written), expected, "{written}");
+        }
     }
 
     #[test]
