@@ -156,16 +156,16 @@ fn at(forecast: &Forecast, x: f64) -> Target {
 }
 
 fn law(fit: &Fit) -> LawView {
-    let param = |param: &analysis::ParamEstimate| ParamView {
+    let params = fit.params.iter().map(|param| ParamView {
         name: param.name.to_owned(),
         value: param.value,
         low: param.interval.map(|(low, _)| low),
         high: param.interval.map(|(_, high)| high),
-    };
+    });
     LawView {
         law: fit.law.name().to_owned(),
         formula: fit.law.formula().to_owned(),
-        params: fit.params.iter().map(param).collect(),
+        params: params.collect(),
         holdout: fit.holdout.as_ref().map(|held| held.rmse_log),
         warnings: fit.warnings.iter().map(|warning| warning.message.clone()).collect(),
     }
