@@ -13,6 +13,7 @@
 #   make soak KILLS=500      the tests of kills, with so many of them
 #   make docs                docs/store.md again, from the store's own dictionary
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-browser       chromium and playwright-core, for the tests of the live page; asks apt-get and npm
 #   make setup-exports       TensorBoard, MLflow and W&B, for the tests of `isoflop export`
 #   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
 #   make setup-readers       DuckDB, for the test that reads with it while a sweep writes
@@ -27,7 +28,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-exports setup-notebooks setup-readers setup-slurm build sweep plan figures report query notebooks test check docs parity bench soak data-cifar10 clean
+.PHONY: help setup setup-browser setup-exports setup-notebooks setup-readers setup-slurm build sweep plan figures report query notebooks test check docs parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -44,6 +45,9 @@ help:
 
 setup:
 	@scripts/setup.sh
+
+setup-browser:
+	@scripts/setup-browser.sh
 
 setup-exports:
 	@tools/export/setup.sh

@@ -187,7 +187,7 @@ impl Store {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<TrialResult> {
+pub(crate) fn read(row: &SqliteRow) -> Result<TrialResult> {
     let count = |what| unsigned(what, row.try_get(what)?);
     Ok(TrialResult {
         sweep: row.try_get("sweep")?,
