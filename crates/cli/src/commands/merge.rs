@@ -83,6 +83,9 @@ async fn readable(source: &Path) -> anyhow::Result<()> {
 
 /// A sweep under another name, which its file has too.
 fn renamed(record: &SweepRecord, name: &str) -> Result<SweepRecord, String> {
+    if record.is_import() {
+        return Ok(SweepRecord { name: name.to_owned(), ..record.clone() });
+    }
     let set = format!("name=\"{name}\"");
     let sweep = SweepSpec::parse("stored sweep", &record.source, &[set])
         .map_err(|error| error.to_string())?;

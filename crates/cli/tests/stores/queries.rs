@@ -1,14 +1,12 @@
 //! Questions to a store: ready ones, those with parameters, and what answers look like.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use common::{Place, text};
+use crate::common::{Place, text};
 use serde_json::Value;
 use table::{Request, Table};
 

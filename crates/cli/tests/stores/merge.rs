@@ -1,10 +1,8 @@
 //! Two machines train parts of a sweep, each with a store of its own; together they have trained all of it.
 
-mod common;
-
 use std::fs;
 
-use common::{Place, text};
+use crate::common::{Place, text};
 use serde_json::Value;
 use test_support::RESULTS;
 
@@ -124,4 +122,27 @@ fn what_cannot_be_merged_is_refused_and_makes_nothing() {
         assert!(complaint.contains(expected), "{args:?}: {complaint}");
     }
     assert!(!place.path("new").exists() && !place.path("absent.db").exists());
+}
+
+/// What was imported has no file to go on with: its name changes, and what it says of itself does not.
+#[test]
+fn imported_sweeps_are_merged_as_trained_ones() {
+    let place = Place::new("fake-trainer");
+    for (name, n) in [("a", 1e6), ("b", 1e7)] {
+        let csv = format!("N,C,loss\n{n},{},3.5\n", 6.0 * n * 1e9);
+        fs::write(place.path("table.csv"), csv).unwrap();
+        let db = format!("{name}/{name}.db");
+        let columns = ["--params", "N", "--train-flops", "C", "--val-loss", "loss"];
+        let import = ["import", "--db", &db, "--csv", "table.csv", "--sweep", "paper"];
+        let seen = ["--examples-seen", "C / (6 * N)"];
+        place.stdout(&[&import[..], &columns[..], &seen[..]].concat(), 0);
+    }
+    let forth = merge(&place, &["a/a.db", "b/b.db", "--into", "c/c.db"]);
+    assert!(forth[1]["renamed"].as_str().unwrap().starts_with("paper-"), "{forth:?}");
+    merge(&place, &["b/b.db", "a/a.db", "--into", "d/d.db"]);
+    let sql = "select sweep, trial_id, params, val_loss from trial_result order by 1, 2";
+    let trials = rows(&place, "c/c.db", sql);
+    assert_eq!((trials.len(), &trials), (2, &rows(&place, "d/d.db", sql)));
+    let sources = rows(&place, "c/c.db", "select source from sweep");
+    assert!(sources.iter().all(|row| row["source"].as_str().unwrap().starts_with("# Imported")));
 }

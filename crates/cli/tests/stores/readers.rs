@@ -1,14 +1,12 @@
 //! Anyone may read a store while a sweep writes to it: other programs, in processes of their own, in
 //! transactions that stay open. Neither waits for the other.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, text};
+use crate::common::{Place, text};
 
 /// Eight trials of three segments each.
 const SWEEP: &str = r#"
