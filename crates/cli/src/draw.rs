@@ -39,6 +39,8 @@ pub struct Drawing<'a> {
 /// Courses of training.
 #[derive(Clone, Copy)]
 pub struct Curves<'a> {
+    /// How many trials they are of, whether or not each has been measured.
+    pub n_trials: usize,
     pub train_loss: &'a [LearningCurve],
     pub val_loss: &'a [LearningCurve],
     pub attention_logit: &'a [LearningCurve],
@@ -132,6 +134,14 @@ impl Drawing<'_> {
         }
     }
 
+    /// How many trials the courses are of, where they are not of all.
+    fn share(&self) -> String {
+        match (self.curves.n_trials, self.all.len()) {
+            (n, all) if n < all => format!(", {n} of {all} trials"),
+            _ => String::new(),
+        }
+    }
+
     /// Training loss over the steps of every trunk and cooldown, and validation loss where measured.
     fn loss_curves(&self) -> LossFigure {
         let specs: HashMap<TrialId, &TrialSpec> =
@@ -180,7 +190,7 @@ impl Drawing<'_> {
             })
         });
         LossFigure {
-            title: format!("{}: loss during training", self.sweep.name),
+            title: format!("{}: loss during training{}", self.sweep.name, self.share()),
             x_label: "training steps".into(),
             y_label: "loss (nats)".into(),
             size_heading: sizes.heading(),

@@ -23,6 +23,7 @@ mod git;
 mod input;
 mod invocations;
 mod journal;
+mod live;
 mod look;
 mod memory;
 mod narrow;
@@ -50,7 +51,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, merge, plan, predict,
-    profiles, query, report, retry, shape, status, suggest, sweep,
+    profiles, query, report, retry, serve, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -83,6 +84,7 @@ enum Command {
     Import(import::ImportArgs),
     Report(report::ReportArgs),
     Merge(merge::MergeArgs),
+    Serve(serve::ServeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
     Data(data::DataArgs),
@@ -118,6 +120,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::import(&args).await,
         Command::Report(args) => report::report(&args).await,
         Command::Merge(args) => merge::merge(&args).await,
+        Command::Serve(args) => serve::serve(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),
         Command::Data(args) => data::data(&args),

@@ -150,7 +150,8 @@ fn print(
     let figures = workplace.figures(&sweep.name);
     let figure = if variants.is_empty() { "scaling.png" } else { "variants.png" };
     writeln!(out, "figures: {}", figures.join(figure).display())?;
-    write_next_steps(&mut out, &sweep.name, workplace)
+    let largest = results.iter().map(|result| result.train_flops).fold(0.0, f64::max);
+    write_next_steps(&mut out, &sweep.name, workplace, 10.0 * largest)
 }
 
 /// The figures of what the store holds of a sweep, with the first of the fits of the main metric and of
@@ -166,6 +167,8 @@ pub async fn figures(
     (fits, other_fits): (&[Fit], &[Vec<Fit>]),
 ) -> anyhow::Result<Vec<Named>> {
     let others = findings.others.iter().zip(other_fits).map(|(other, fits)| (other, fits.first()));
+    let shown = with_curves(&findings.all);
+    let curves = async |metric| store.learning_curves(&sweep.name, metric, &shown).await;
     let drawing = Drawing {
         sweep,
         all: &findings.all,
@@ -173,14 +176,28 @@ pub async fn figures(
         fit: fits.first(),
         others: &others.collect::<Vec<_>>(),
         curves: Curves {
-            train_loss: &store.learning_curves(&sweep.name, "train_loss").await?,
-            val_loss: &store.learning_curves(&sweep.name, "val_loss").await?,
-            attention_logit: &store.learning_curves(&sweep.name, "attention_logit_max").await?,
-            attention_entropy: &store.learning_curves(&sweep.name, "attention_entropy").await?,
+            n_trials: shown.len(),
+            train_loss: &curves("train_loss").await?,
+            val_loss: &curves("val_loss").await?,
+            attention_logit: &curves("attention_logit_max").await?,
+            attention_entropy: &curves("attention_entropy").await?,
         },
         diverged: &diverged(store, sweep, plan).await?,
     };
     Ok(drawing.figures())
+}
+
+/// The trials whose courses are drawn: all, or those of the first seeds where a figure of all would be a
+/// blot that takes minutes to draw.
+fn with_curves(all: &[TrialResult]) -> Vec<TrialId> {
+    const MOST: usize = 2000;
+    let mut by_seed: Vec<_> = all.iter().map(|trial| (trial.seed, trial.trial_id)).collect();
+    if all.len() > MOST {
+        // A stable order: of one seed those that are first in the plan.
+        by_seed.sort_by_key(|(seed, _)| *seed);
+        by_seed.truncate(MOST);
+    }
+    by_seed.into_iter().map(|(_, trial_id)| trial_id).collect()
 }
 
 /// As [`figures`], and what the best size is at each compute; `y` as in [`Findings::read`].
@@ -433,12 +450,13 @@ fn write_next_steps(
     out: &mut impl Write,
     sweep: &str,
     workplace: &Workplace,
+    target: f64,
 ) -> anyhow::Result<()> {
     let db = workplace.db.display();
     writeln!(
         out,
         "next:    isoflop query --db {db} \"select * from trial_result where sweep = '{sweep}'\""
     )?;
-    writeln!(out, "         isoflop predict --db {db} {sweep} --target 1e18")?;
+    writeln!(out, "         isoflop predict --db {db} {sweep} --target {target:.0e}")?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::{Place, text};
 
-/// Two sizes, two data sizes, four lengths, two seeds, with a head that would be markup if it could.
+/// Five sizes, two data sizes, four budgets, two seeds, with a head that would be markup if it could.
 const SWEEP: &str = r#"
 # Question   Which <b>size</b> is best,
 #            & for whom?
@@ -25,13 +25,15 @@ classes = 8
 family = "vit"
 patch = 16
 shapes = [
-    { width = 8, depth = 1, mlp = 32, heads = 1 },
+    { width = 8, depth = 2, mlp = 32, heads = 1 },
     { width = 16, depth = 2, mlp = 64, heads = 1 },
+    { width = 24, depth = 2, mlp = 96, heads = 1 },
     { width = 32, depth = 2, mlp = 128, heads = 2 },
+    { width = 48, depth = 2, mlp = 192, heads = 3 },
 ]
 [axes]
 unique_examples = [1024, 65536]
-examples_seen = [16000, 32000, 64000, 128000]
+train_flops = [1e11, 3e11, 1e12, 3e12]
 [train]
 batch = 16
 learning_rate = 3e-3
@@ -125,9 +127,9 @@ fn the_numbers_of_a_figure_are_those_of_the_store() {
     let header =
         "part,group,variant,training compute (FLOPs),validation error (fraction),low,high,n";
     assert_eq!(lines.next(), Some(header));
-    // 3 sizes x 2 data sizes x 4 lengths, of two seeds each.
+    // 5 sizes x 2 data sizes x 4 budgets, of two seeds each.
     let measured: Vec<_> = csv.lines().filter(|line| line.starts_with("measured,")).collect();
-    assert_eq!(measured.len(), 24);
+    assert_eq!(measured.len(), 40);
     assert!(measured.iter().all(|line| line.ends_with(",2")), "{measured:?}");
     let sql = "select min(train_flops) as c from trial_result";
     let least = place.query(sql)[0]["c"].as_f64().unwrap();
@@ -156,13 +158,13 @@ fn a_report_says_what_was_asked_found_and_spent_and_how_to_make_it_again() {
     for part in [
         "<dt>Question</dt><dd>Which &lt;b&gt;size&lt;/b&gt; is best, &amp; for whom?</dd>",
         "A word on &lt;script&gt;alert(1)&lt;/script&gt;.",
-        "48 of 48",
+        "80 of 80",
         "Scaling.",
         "Unique examples.",
         "Equal compute.",
-        "m2: y = b C<sup>-c</sup> + e",
+        "m2: y = b C<sup>−c</sup> + e",
         "Predicted validation error",
-        "All 48 trials",
+        "All 80 trials",
         "less than trials trained one by one",
         "None: no trial diverged or failed",
         "isoflop sweep told.toml",
@@ -229,7 +231,7 @@ fn a_sweep_of_which_nothing_has_finished_has_a_report() {
     let place = place(SWEEP);
     place.stdout(&["sweep", "sweep.toml", "--devices", "cpu:2", "--budget-flops", "1"], 12);
     let html = report_of(&place, "told");
-    assert!(html.contains("0 of 48") && html.contains("No trial has finished yet"));
+    assert!(html.contains("0 of 80") && html.contains("No trial has finished yet"));
     assert!(html.contains("Plan and cost") && !html.contains("<figure>"));
 }
 

@@ -178,7 +178,8 @@ fn ending(attempt: &PastAttempt) -> String {
     format!("{} {after} {}{reason}", attempt.outcome, report::duration(end - attempt.started_at))
 }
 
-const fn word(kind: SegmentKind) -> &'static str {
+/// What people call it.
+pub const fn word(kind: SegmentKind) -> &'static str {
     match kind {
         SegmentKind::Trunk => "trunk",
         SegmentKind::Cooldown => "cooldown",

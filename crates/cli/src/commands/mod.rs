@@ -17,6 +17,7 @@ pub mod profiles;
 pub mod query;
 pub mod report;
 pub mod retry;
+pub mod serve;
 pub mod shape;
 pub mod status;
 pub mod suggest;

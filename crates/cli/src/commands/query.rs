@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde_json::{Value as Json, json};
 use store::{QueryResult, Value};
-use table::Values;
+use table::{TableError, Values};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::output::{Format, Rows};
@@ -73,7 +73,7 @@ pub async fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     let result = answer(args).await?;
     // Made when there is something to write.
     let mut out: Box<dyn Write> = match &args.out {
-        Some(path) => Box::new(BufWriter::new(created(path)?)),
+        Some(path) => Box::new(BufWriter::new(created(path, &args.db)?)),
         None => Box::new(stdout().lock()),
     };
     let width = to_terminal.then(terminal_size::terminal_size).flatten();
@@ -83,8 +83,9 @@ pub async fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn answer(args: &QueryArgs) -> anyhow::Result<QueryResult> {
-    let mut parameters =
-        args.parameters.iter().map(|text| parameter(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let read: fn(&str) -> Value = if args.ready.is_some() { name_of } else { value_of };
+    let parameters = args.parameters.iter().map(|text| parameter(text, read));
+    let mut parameters = parameters.collect::<anyhow::Result<Vec<_>>>()?;
     let sql = match (&args.sql, &args.file, &args.ready) {
         (Some(sql), _, _) => sql.clone(),
         (_, Some(path), _) => statement(path).map_err(bad_input)?,
@@ -111,10 +112,12 @@ fn statement(path: &Path) -> anyhow::Result<String> {
     Ok(sql)
 }
 
-fn created(path: &Path) -> anyhow::Result<File> {
-    File::create(path)
-        .with_context(|| format!("cannot write `{}`", path.display()))
-        .map_err(bad_input)
+fn created(path: &Path, db: &Path) -> anyhow::Result<File> {
+    if path.canonicalize().is_ok_and(|path| db.canonicalize().is_ok_and(|db| path == db)) {
+        return Err(bad_input(anyhow!("--out {} is the store itself", path.display())));
+    }
+    let created = File::create(path).with_context(|| format!("cannot write `{}`", path.display()));
+    created.map_err(bad_input)
 }
 
 fn unknown(name: &str) -> anyhow::Error {
@@ -137,11 +140,19 @@ fn list(format: QueryFormat) -> QueryResult {
 }
 
 /// `NAME=VALUE`.
-fn parameter(text: &str) -> anyhow::Result<(String, Value)> {
+fn parameter(text: &str, read: fn(&str) -> Value) -> anyhow::Result<(String, Value)> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(bad_input(anyhow!("--param {text}: write NAME=VALUE")));
     };
-    Ok((name.trim_start_matches(':').to_owned(), value_of(value)))
+    Ok((name.trim_start_matches(':').to_owned(), read(value)))
+}
+
+/// Ready questions are about sweeps and trials: `2e8` is how an id begins, and no number.
+fn name_of(text: &str) -> Value {
+    match value_of(text) {
+        Value::Integer(_) | Value::Real(_) => Value::Text(text.to_owned()),
+        other => other,
+    }
 }
 
 /// As SQL would read it, where it is a number, null or in quotes; everything else is text.
@@ -171,13 +182,20 @@ fn write(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let format = match format {
-        QueryFormat::Parquet => return Ok(table::write_parquet(out, columns(result))?),
+        QueryFormat::Parquet => return write_parquet(result, out),
         QueryFormat::Table => Format::Table,
         QueryFormat::Json => Format::Json,
         QueryFormat::Csv => Format::Csv,
     };
     let rows = result.rows.into_iter().map(|row| row.into_iter().map(json).collect()).collect();
     Rows::new(result.columns, rows).with_units(result.units).write(format, width, out)
+}
+
+fn write_parquet(result: QueryResult, out: &mut dyn Write) -> anyhow::Result<()> {
+    table::write_parquet(out, columns(result)).map_err(|error| match error {
+        TableError::Write(_) => error.into(),
+        columns => bad_input(columns),
+    })
 }
 
 fn json(value: Value) -> Json {
@@ -263,8 +281,12 @@ mod tests {
         ] {
             assert_eq!(value_of(written), expected, "{written}");
         }
-        assert_eq!(parameter("a=b=c").unwrap(), ("a".to_owned(), text("b=c")));
-        assert!(parameter("a").is_err());
+        assert_eq!(parameter("a=b=c", value_of).unwrap(), ("a".to_owned(), text("b=c")));
+        assert!(parameter("a", value_of).is_err());
+        for (written, expected) in [("2e8", text("2e8")), ("12", text("12")), ("null", Value::Null)]
+        {
+            assert_eq!(name_of(written), expected, "{written}");
+        }
     }
 
     #[test]

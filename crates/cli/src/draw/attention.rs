@@ -35,7 +35,7 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
     let courses = |curves: &[LearningCurve]| curves.iter().filter_map(course).collect();
     let (logits, entropies) = (courses(curves.attention_logit), courses(curves.attention_entropy));
     Some(AttentionFigure {
-        title: format!("{}: attention during training", drawing.sweep.name),
+        title: format!("{}: attention during training{}", drawing.sweep.name, drawing.share()),
         x_label: "training steps".into(),
         logit_label: "largest attention logit".into(),
         entropy_label: "attention entropy (nats)".into(),

@@ -6,7 +6,10 @@ use super::{Record, section};
 use crate::figure_file::{Kind, Named};
 
 pub fn section_of(record: &Record) -> Section {
-    section("Figures", record.figures.iter().filter_map(block).collect())
+    let all = &record.findings.all;
+    let has_data_sizes = all.iter().any(|trial| trial.unique_examples != all[0].unique_examples);
+    let is_of_use = |named: &&Named| has_data_sizes || named.kind != Kind::DataSize;
+    section("Figures", record.figures.iter().filter(is_of_use).filter_map(block).collect())
 }
 
 /// None where a figure has no point to show.

@@ -48,13 +48,20 @@ fn of_analysis(analysis: &Analysis, fits: &[Fit]) -> Vec<Block> {
     blocks.push(Block::Table { caption, table: parameters(fits) });
     let caption = "How well each law holds".to_owned();
     blocks.push(Block::Table { caption, table: quality(fits) });
-    let warning = |fit: &Fit| {
-        let law = fit.law.name();
-        let told = fit.warnings.iter().map(move |warning| format!("{law}: {}", warning.message));
-        told.collect::<Vec<_>>()
-    };
-    blocks.push(Block::Notes(fits.iter().flat_map(warning).collect()));
+    blocks.push(Block::Notes(warnings(fits)));
     blocks
+}
+
+/// Each once, with the laws that it is about.
+fn warnings(fits: &[Fit]) -> Vec<String> {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (fit, warning) in fits.iter().flat_map(|fit| fit.warnings.iter().map(move |w| (fit, w))) {
+        match told.iter_mut().find(|(message, _)| *message == warning.message) {
+            Some((_, laws)) => laws.push(fit.law.name()),
+            None => told.push((&warning.message, vec![fit.law.name()])),
+        }
+    }
+    told.into_iter().map(|(message, laws)| format!("{}: {message}", laws.join(", "))).collect()
 }
 
 fn parameters(fits: &[Fit]) -> Table {
