@@ -65,10 +65,15 @@ fn python() -> Option<PathBuf> {
     stamp.exists().then(|| tools.join(".venv/bin/python"))
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says so by name")]
+fn skipped(test: &str) {
+    eprintln!("skipped: {test}, because there is no tools/export/.venv (make setup-exports)");
+}
+
 /// What a tool reads of an export of `n` trials; None where the tool is not installed.
 fn read(test: &str, tool: &str, folder: &Path, n: usize) -> Option<BTreeMap<String, Value>> {
     let Some(python) = python() else {
-        eprintln!("skipped: {test}, because there is no tools/export/.venv (make setup-exports)");
+        skipped(test);
         return None;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/export/read.py");
