@@ -230,6 +230,7 @@ fn what_failed_and_what_diverged_is_told_with_its_reason() {
 fn a_sweep_of_which_nothing_has_finished_has_a_report() {
     let place = place(SWEEP);
     place.stdout(&["sweep", "sweep.toml", "--devices", "cpu:2", "--budget-flops", "1"], 12);
+    assert_eq!(place.n_finished(), 0);
     let html = report_of(&place, "told");
     assert!(html.contains("0 of 80") && html.contains("No trial has finished yet"));
     assert!(html.contains("Plan and cost") && !html.contains("<figure>"));
