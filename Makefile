@@ -11,8 +11,11 @@
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
 #   make soak KILLS=500      the tests of kills, with so many of them
+#   make docs                docs/store.md again, from the store's own dictionary
 #   make setup               libtorch into .venv and .libtorch; the others call it
+#   make setup-exports       TensorBoard, MLflow and W&B, for the tests of `isoflop export`
 #   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
+#   make setup-readers       DuckDB, for the test that reads with it while a sweep writes
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
@@ -24,7 +27,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-notebooks setup-slurm build sweep plan figures report query notebooks test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-exports setup-notebooks setup-readers setup-slurm build sweep plan figures report query notebooks test check docs parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -42,8 +45,14 @@ help:
 setup:
 	@scripts/setup.sh
 
+setup-exports:
+	@tools/export/setup.sh
+
 setup-notebooks:
 	@tools/notebooks/setup.sh
+
+setup-readers:
+	@tools/readers/setup.sh
 
 setup-slurm:
 	@scripts/setup-slurm.sh
@@ -81,6 +90,9 @@ check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --document-private-items
+
+docs:
+	ISOFLOP_WRITE_DOCS=1 $(CARGO) test --release --workspace --test docs
 
 parity: build
 	@tools/parity/setup.sh

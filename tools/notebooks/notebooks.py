@@ -1,7 +1,7 @@
 """Executes and checks notebooks.
 
 execute: every cell from the top, in the notebook's own folder, with a fresh kernel. Prints a line a notebook.
-    With --out the notebooks are kept there with what came out, tidied; else nothing is written.
+    With --out those that skipped nothing are kept there with what came out, tidied; else nothing is written.
 check: stored outputs must be those of the code beside them, tidy, and must not say which machine made them.
 
 Exit code 1, and a line that names notebook and cell, where a cell fails or the check finds something.
@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
+# For a cell, and for a kernel to start on a machine that is busy with other tests.
 TIMEOUT_S = 300
 VENV = Path(sys.prefix)
 TEXT = "text/plain"
@@ -61,11 +62,15 @@ def execute(path, options):
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return [f"{path.name}, cell {cell_that_failed(notebook)}: {account_of(error, notebook)}"]
     tidy(notebook)
-    if options.out:
+    print(f"{path.name}: {len(code_cells(notebook))} cells, {n_figures(notebook)} figures")
+    if absent := skipped(notebook):
+        print(*absent, f"{path.name} is not kept: what it skipped would be lost", sep="\n")
+        return []
+    found = faults(path, notebook)
+    if options.out and not found:
         options.out.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, options.out / path.name)
-    print(f"{path.name}: {len(code_cells(notebook))} cells, {n_figures(notebook)} figures")
-    return faults(path, notebook)
+    return found
 
 
 def client_of(notebook, folder, profile):
@@ -75,6 +80,7 @@ def client_of(notebook, folder, profile):
     return NotebookClient(
         notebook,
         timeout=TIMEOUT_S,
+        startup_timeout=TIMEOUT_S,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         config=Config({"KernelManager": {"transport": "ipc", "connection_file": f"{profile}/kernel.json"}}),
@@ -143,6 +149,12 @@ def account_of(error, notebook):
     traceback = [line for output in raised for line in output.traceback]
     summary = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
     return COLOUR.sub("", "\n".join([summary, *traceback]))
+
+
+def skipped(notebook):
+    """Lines in which a notebook says what it left out."""
+    texts = [output.text for output in outputs(notebook) if output.output_type == "stream"]
+    return [line for text in texts for line in text.splitlines() if line.startswith("skipped: ")]
 
 
 def n_figures(notebook):

@@ -39,6 +39,8 @@ pub struct Drawing<'a> {
 /// Courses of training.
 #[derive(Clone, Copy)]
 pub struct Curves<'a> {
+    /// How many trials they are of, whether or not each has been measured.
+    pub n_trials: usize,
     pub train_loss: &'a [LearningCurve],
     pub val_loss: &'a [LearningCurve],
     pub attention_logit: &'a [LearningCurve],
@@ -115,7 +117,7 @@ impl Drawing<'_> {
         let line = |(model, results): (Model, Vec<&TrialResult>)| {
             let longest = longest_common(&results)?;
             let results: Vec<_> =
-                results.into_iter().filter(|result| result.steps == longest).collect();
+                results.into_iter().filter(|result| result.examples_seen == longest).collect();
             let points = seed_points(analysis, &results, |result| result.unique_examples as f64);
             Some(SizeLine { size: sizes.size(&model), points })
         };
@@ -129,6 +131,14 @@ impl Drawing<'_> {
             y_label: axis_label::with_unit(analysis.y()),
             size_heading: sizes.heading(),
             lines: models.into_iter().filter_map(line).collect(),
+        }
+    }
+
+    /// How many trials the courses are of, where they are not of all.
+    fn share(&self) -> String {
+        match (self.curves.n_trials, self.all.len()) {
+            (n, all) if n < all => format!(", {n} of {all} trials"),
+            _ => String::new(),
         }
     }
 
@@ -170,7 +180,8 @@ impl Drawing<'_> {
         curves.retain(|curve| !curve.points.is_empty());
         let validation = self.curves.val_loss.iter().filter_map(|curve| {
             let result = by_id.get(&curve.trial_id)?;
-            let (step, value) = curve.points.iter().find(|(step, _)| *step == result.steps)?;
+            let (step, value) =
+                curve.points.iter().find(|(step, _)| Some(*step) == result.steps)?;
             Some(Validation {
                 size: sizes.size(&model(result)),
                 variant: uniques.iter().position(|unique| *unique == result.unique_examples)?,
@@ -179,7 +190,7 @@ impl Drawing<'_> {
             })
         });
         LossFigure {
-            title: format!("{}: loss during training", self.sweep.name),
+            title: format!("{}: loss during training{}", self.sweep.name, self.share()),
             x_label: "training steps".into(),
             y_label: "loss (nats)".into(),
             size_heading: sizes.heading(),
@@ -246,14 +257,14 @@ fn seed_points(
     groups.into_iter().map(point).collect()
 }
 
-/// The largest number of steps at which a shape was trained on every one of its data sizes.
+/// The largest number of examples at which a shape was trained on every one of its data sizes.
 fn longest_common(results: &[&TrialResult]) -> Option<u64> {
     let uniques: BTreeSet<_> = results.iter().map(|result| result.unique_examples).collect();
-    let mut by_steps: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    let mut by_length: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for result in results {
-        by_steps.entry(result.steps).or_default().insert(result.unique_examples);
+        by_length.entry(result.examples_seen).or_default().insert(result.unique_examples);
     }
-    by_steps.into_iter().rev().find(|(_, at)| *at == uniques).map(|(steps, _)| steps)
+    by_length.into_iter().rev().find(|(_, at)| *at == uniques).map(|(length, _)| length)
 }
 
 /// The law's formula with its numbers in it, raised exponents marked for the figure.

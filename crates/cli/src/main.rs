@@ -14,8 +14,10 @@ mod devices;
 mod draw;
 mod estimate;
 mod exit;
+mod exported;
 mod figure;
 mod figure_file;
+mod foreign;
 mod garbage;
 mod git;
 mod input;
@@ -28,6 +30,7 @@ mod outlook;
 mod output;
 mod page;
 mod paths;
+mod places;
 mod progress;
 mod ready;
 mod recover;
@@ -38,6 +41,7 @@ mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod tables;
 mod when;
 
 use std::process::ExitCode;
@@ -45,8 +49,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, merge, plan, predict, profiles,
-    query, report, retry, shape, status, suggest, sweep,
+    backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, merge, plan, predict,
+    profiles, query, report, retry, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -75,6 +79,8 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Report(report::ReportArgs),
     Merge(merge::MergeArgs),
     Gc(gc::GcArgs),
@@ -108,6 +114,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Export(args) => export::export(&args).await,
+        Command::Import(args) => import::import(&args).await,
         Command::Report(args) => report::report(&args).await,
         Command::Merge(args) => merge::merge(&args).await,
         Command::Gc(args) => gc::gc(&args).await,

@@ -172,6 +172,11 @@ impl Rows {
     }
 }
 
+/// A number in full; blank where it is not known.
+pub fn known(value: Option<impl ToString>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
 /// A value in full, for programs; missing is empty.
 fn exact(value: &Value) -> String {
     match value {

@@ -106,7 +106,7 @@ impl Record {
     }
 
     fn n_trials(&self) -> usize {
-        self.sweep.trials.len()
+        self.findings.all.len()
     }
 
     fn is_running(&self) -> bool {

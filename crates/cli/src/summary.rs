@@ -15,6 +15,7 @@ use crate::analyse::{Analysis, Outcome, X, describe, geometric_mean, options};
 use crate::draw::{Curves, Drawing, best_size};
 use crate::figure_file::{self, Named};
 use crate::input::InputArgs;
+use crate::output::known;
 use crate::paths::Workplace;
 use crate::progress::say;
 
@@ -165,6 +166,8 @@ pub async fn figures(
     (fits, other_fits): (&[Fit], &[Vec<Fit>]),
 ) -> anyhow::Result<Vec<Named>> {
     let others = findings.others.iter().zip(other_fits).map(|(other, fits)| (other, fits.first()));
+    let shown = with_curves(&findings.all);
+    let curves = async |metric| store.learning_curves(&sweep.name, metric, &shown).await;
     let drawing = Drawing {
         sweep,
         all: &findings.all,
@@ -172,14 +175,28 @@ pub async fn figures(
         fit: fits.first(),
         others: &others.collect::<Vec<_>>(),
         curves: Curves {
-            train_loss: &store.learning_curves(&sweep.name, "train_loss").await?,
-            val_loss: &store.learning_curves(&sweep.name, "val_loss").await?,
-            attention_logit: &store.learning_curves(&sweep.name, "attention_logit_max").await?,
-            attention_entropy: &store.learning_curves(&sweep.name, "attention_entropy").await?,
+            n_trials: shown.len(),
+            train_loss: &curves("train_loss").await?,
+            val_loss: &curves("val_loss").await?,
+            attention_logit: &curves("attention_logit_max").await?,
+            attention_entropy: &curves("attention_entropy").await?,
         },
         diverged: &diverged(store, sweep, plan).await?,
     };
     Ok(drawing.figures())
+}
+
+/// The trials whose courses are drawn: all, or those of the first seeds where a figure of all would be a
+/// blot that takes minutes to draw.
+fn with_curves(all: &[TrialResult]) -> Vec<TrialId> {
+    const MOST: usize = 2000;
+    let mut by_seed: Vec<_> = all.iter().map(|trial| (trial.seed, trial.trial_id)).collect();
+    if all.len() > MOST {
+        // A stable order: of one seed those that are first in the plan.
+        by_seed.sort_by_key(|(seed, _)| *seed);
+        by_seed.truncate(MOST);
+    }
+    by_seed.into_iter().map(|(_, trial_id)| trial_id).collect()
 }
 
 /// As [`figures`], and what the best size is at each compute; `y` as in [`Findings::read`].
@@ -237,9 +254,9 @@ impl Best<'_> {
             report::error(self.value),
             report::error(geometric_mean(&losses)),
             self.trials.len().to_string(),
-            first.steps.to_string(),
+            known(first.steps),
             report::scientific(first.train_flops),
-            first.learning_rate.to_string(),
+            known(first.learning_rate),
         ]
     }
 }

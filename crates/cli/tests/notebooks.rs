@@ -89,10 +89,7 @@ fn notebooks_execute_from_top_to_bottom_on_a_sweep_of_a_known_law() {
         .env("ISOFLOP_FITS", folder.path().join("no-tables"))
         .output()
         .unwrap();
-    // Without its tables published-fits has nothing to draw, which is the one fault.
-    let faults = text(&output.stderr);
-    assert_eq!(faults.trim(), "published-fits.ipynb: it shows no figure", "{faults}");
-    assert_eq!(code(&output), Some(1));
+    assert_eq!((code(&output), text(&output.stderr)), (Some(0), String::new()));
 
     let look = shown(&out.join("look-at-a-sweep.ipynb"));
     for part in ["8x1", "48x3", "524288", "minutes_spent"] {
@@ -102,14 +99,15 @@ fn notebooks_execute_from_top_to_bottom_on_a_sweep_of_a_known_law() {
     let next = shown(&out.join("next-sweep.ipynb"));
     assert!(next.contains("true") && !next.contains("false"), "{next}");
     assert!(next.contains("training FLOPs are left"), "{next}");
-    let fits = shown(&out.join("published-fits.ipynb"));
+    // Without its tables published-fits has nothing to show, and says so.
+    let summary = text(&output.stdout);
     for table in ["epoch_chinchilla_svg.csv", "zhai2021_vit_tables.csv"] {
-        assert!(fits.contains(&format!("skipped: {table} is absent")), "{fits}");
+        assert!(summary.contains(&format!("skipped: {table} is absent")), "{summary}");
     }
+    assert!(!out.join("published-fits.ipynb").exists());
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so by name")]
 fn published_tables_give_the_replications_parameters() {
     let test = "published_tables_give_the_replications_parameters";
     let tables = root().join("../shared/data/fits");

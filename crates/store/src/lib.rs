@@ -16,6 +16,7 @@ mod dictionary;
 mod error;
 mod fit;
 mod history;
+mod import;
 mod lock;
 mod measurement;
 mod merge;
@@ -28,6 +29,7 @@ mod result;
 mod segment;
 mod statement;
 mod sweep;
+mod timeline;
 mod trial;
 mod used;
 
@@ -46,6 +48,7 @@ pub use dictionary::{Described, Relation};
 pub use error::StoreError;
 pub use fit::{FitRecord, StoredFit};
 pub use history::PastAttempt;
+pub use import::{ForeignState, ForeignTrial};
 pub use lock::{LockError, WriterLock};
 pub use merge::{MergeError, Merged, Rename, Renamed, Rival};
 pub use open::{OpenError, Store};
@@ -56,6 +59,7 @@ pub use result::{LearningCurve, Spent, TrialResult, TrialState};
 pub use segment::{Checkpoint, PlannedSegment, SegmentState, SegmentStatus};
 pub use statement::parameters;
 pub use sweep::{StoredSweep, SweepRecord};
+pub use timeline::{Moment, Span, Timeline};
 pub use trial::PlannedTrial;
 
 /// A time: seconds since 1970-01-01T00:00:00 UTC, with fractions. In sqlite3,

@@ -53,6 +53,14 @@ impl Table {
         wanted.table(&source, frame, request)
     }
 
+    /// The names of a file's columns, in its order.
+    ///
+    /// # Errors
+    /// A file that is no table.
+    pub fn columns(path: &Path) -> Result<Vec<String>, TableError> {
+        Ok(Source::open(path, kind(path)?)?.columns)
+    }
+
     /// The lines of the first of `pairs` of rows that are equal in every column of the file, wanted or
     /// not: rows that are one measurement pasted twice, not two that came out alike.
     ///

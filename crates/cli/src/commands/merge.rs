@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 use spec::SweepSpec;
-use store::{MergeError, Merged, Renamed, Rival, Store, WriterLock};
+use store::{MergeError, Merged, Renamed, Rival, Store, SweepRecord, WriterLock};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::journal::now;
@@ -81,12 +81,13 @@ async fn readable(source: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A sweep's file under another name.
-fn renamed(source: &str, name: &str) -> Result<(String, String), String> {
+/// A sweep under another name, which its file has too.
+fn renamed(record: &SweepRecord, name: &str) -> Result<SweepRecord, String> {
     let set = format!("name=\"{name}\"");
-    let sweep =
-        SweepSpec::parse("stored sweep", source, &[set]).map_err(|error| error.to_string())?;
-    Ok((sweep.text.clone(), sweep.as_json().to_string()))
+    let sweep = SweepSpec::parse("stored sweep", &record.source, &[set])
+        .map_err(|error| error.to_string())?;
+    let (source, spec) = (sweep.text.clone(), sweep.as_json().to_string());
+    Ok(SweepRecord { name: name.to_owned(), source, spec })
 }
 
 fn coded(error: MergeError) -> anyhow::Error {

@@ -3,10 +3,12 @@
 pub mod backtest;
 pub mod data;
 pub mod doctor;
+pub mod export;
 pub mod figures;
 pub mod fit;
 pub mod frontier;
 pub mod gc;
+pub mod import;
 pub mod logs;
 pub mod merge;
 pub mod plan;

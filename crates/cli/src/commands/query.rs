@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde_json::{Value as Json, json};
 use store::{QueryResult, Value};
-use table::Values;
+use table::{TableError, Values};
 
 use crate::exit::{ALL_DONE, bad_input};
 use crate::output::{Format, Rows};
@@ -73,7 +73,7 @@ pub async fn query(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     let result = answer(args).await?;
     // Made when there is something to write.
     let mut out: Box<dyn Write> = match &args.out {
-        Some(path) => Box::new(BufWriter::new(created(path)?)),
+        Some(path) => Box::new(BufWriter::new(created(path, &args.db)?)),
         None => Box::new(stdout().lock()),
     };
     let width = to_terminal.then(terminal_size::terminal_size).flatten();
@@ -111,10 +111,12 @@ fn statement(path: &Path) -> anyhow::Result<String> {
     Ok(sql)
 }
 
-fn created(path: &Path) -> anyhow::Result<File> {
-    File::create(path)
-        .with_context(|| format!("cannot write `{}`", path.display()))
-        .map_err(bad_input)
+fn created(path: &Path, db: &Path) -> anyhow::Result<File> {
+    if path.canonicalize().is_ok_and(|path| db.canonicalize().is_ok_and(|db| path == db)) {
+        return Err(bad_input(anyhow!("--out {} is the store itself", path.display())));
+    }
+    let created = File::create(path).with_context(|| format!("cannot write `{}`", path.display()));
+    created.map_err(bad_input)
 }
 
 fn unknown(name: &str) -> anyhow::Error {
@@ -171,13 +173,20 @@ fn write(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let format = match format {
-        QueryFormat::Parquet => return Ok(table::write_parquet(out, columns(result))?),
+        QueryFormat::Parquet => return write_parquet(result, out),
         QueryFormat::Table => Format::Table,
         QueryFormat::Json => Format::Json,
         QueryFormat::Csv => Format::Csv,
     };
     let rows = result.rows.into_iter().map(|row| row.into_iter().map(json).collect()).collect();
     Rows::new(result.columns, rows).with_units(result.units).write(format, width, out)
+}
+
+fn write_parquet(result: QueryResult, out: &mut dyn Write) -> anyhow::Result<()> {
+    table::write_parquet(out, columns(result)).map_err(|error| match error {
+        TableError::Write(_) => error.into(),
+        columns => bad_input(columns),
+    })
 }
 
 fn json(value: Value) -> Json {

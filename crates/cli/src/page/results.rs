@@ -5,6 +5,7 @@ use store::TrialResult;
 
 use super::{Record, section, short_id};
 use crate::axis_label;
+use crate::output::known;
 use crate::summary;
 
 /// Of trials that are listed: a browser shows so many at once, and nobody reads more.
@@ -56,9 +57,9 @@ fn every(record: &Record) -> Vec<Block> {
             [trial.params, trial.unique_examples, trial.examples_seen]
                 .map(|n| report::si(n as f64)),
         );
-        row.push(trial.steps.to_string());
+        row.push(known(trial.steps));
         row.push(report::scientific(trial.train_flops));
-        row.extend([trial.learning_rate.to_string(), trial.seed.to_string()]);
+        row.extend([known(trial.learning_rate), known(trial.seed)]);
         row.push(trial.state.word().to_owned());
         row.extend([trial.val_loss, trial.val_error].map(measured));
         row.push(trial.device_s.map_or("-".to_owned(), |s| format!("{s:.1}")));

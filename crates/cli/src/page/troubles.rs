@@ -7,6 +7,7 @@ use spec::TrialId;
 use store::{SegmentState, TrialResult, UnixSeconds};
 
 use super::{Record, section, short_id};
+use crate::output::known;
 use crate::when::utc;
 
 /// Rows of each table; a broken cluster has thousands of the same.
@@ -34,9 +35,9 @@ fn diverged(record: &Record) -> Vec<Block> {
             short_id(trial.trial_id),
             trial.variant.clone().unwrap_or_default(),
             trial.shape.clone(),
-            trial.learning_rate.to_string(),
-            trial.seed.to_string(),
-            format!("{step} of {}", trial.steps),
+            known(trial.learning_rate),
+            known(trial.seed),
+            format!("{step} of {}", known(trial.steps)),
         ]
     };
     let columns = vec![
