@@ -109,6 +109,11 @@ impl Record {
         self.findings.all.len()
     }
 
+    /// Whether nothing of it was trained here.
+    fn is_import(&self) -> bool {
+        self.stored.record.is_import()
+    }
+
     fn is_running(&self) -> bool {
         self.trials.running > 0
     }
@@ -142,13 +147,13 @@ pub fn page(record: &Record) -> Page {
 
 fn subtitle(record: &Record) -> String {
     let sizes = record.shapes.len();
-    format!(
-        "{} trials, {sizes} {}, planned {}, last started {}",
-        record.n_trials(),
-        if sizes == 1 { "size" } else { "sizes" },
-        utc(record.stored.created_at),
-        utc(record.stored.updated_at)
-    )
+    let [created, updated] = [record.stored.created_at, record.stored.updated_at].map(utc);
+    let when = match record.is_import() {
+        true => format!("imported {updated}"),
+        false => format!("planned {created}, last started {updated}"),
+    };
+    let word = if sizes == 1 { "size" } else { "sizes" };
+    format!("{} trials, {sizes} {word}, {when}", record.n_trials())
 }
 
 /// The first digits of an id, enough for `isoflop logs`.

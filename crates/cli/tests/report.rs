@@ -230,6 +230,7 @@ fn what_failed_and_what_diverged_is_told_with_its_reason() {
 fn a_sweep_of_which_nothing_has_finished_has_a_report() {
     let place = place(SWEEP);
     place.stdout(&["sweep", "sweep.toml", "--devices", "cpu:2", "--budget-flops", "1"], 12);
+    assert_eq!(place.n_finished(), 0);
     let html = report_of(&place, "told");
     assert!(html.contains("0 of 80") && html.contains("No trial has finished yet"));
     assert!(html.contains("Plan and cost") && !html.contains("<figure>"));
@@ -248,4 +249,19 @@ fn what_cannot_be_reported_or_written_is_said_by_name() {
     assert!(complaint(&into_a_file).contains("cannot write `sweep.toml/report.html`"));
     let into_a_file = ["figures", "told", "--out", "sweep.toml/figures"];
     assert!(complaint(&into_a_file).contains("cannot make the folder `sweep.toml/figures`"));
+}
+
+#[test]
+fn an_imported_sweep_has_a_report_that_claims_no_training() {
+    let place = swept();
+    let sql = "select family, shape, params, unique_examples, examples_seen, steps, train_flops, \
+               learning_rate, seed, val_loss, val_error from trial_result";
+    std::fs::write(place.path("runs.csv"), place.stdout(&["query", "--format", "csv", sql], 0))
+        .unwrap();
+    place.stdout(&["import", "--csv", "runs.csv", "--sweep", "theirs"], 0);
+    let html = report_of(&place, "theirs");
+    for part in ["80 of 80", "imported 20", "Scaling.", "trained elsewhere", "runs.csv"] {
+        assert!(html.contains(part), "`{part}` is not in the report");
+    }
+    assert!(!html.contains("Plan and cost") && !html.contains("isoflop sweep theirs"));
 }

@@ -15,7 +15,8 @@ const BEYOND: f64 = 10.0;
 
 pub fn blocks(record: &Record) -> Vec<Block> {
     let headlines = [Some(trials(record)), best(record), exponent(record), ahead(record)];
-    let headlines = headlines.into_iter().flatten().chain([spent(record)]);
+    let spent = (!record.is_import()).then(|| spent(record));
+    let headlines = headlines.into_iter().flatten().chain(spent);
     let mut blocks = vec![Block::Headlines(headlines.collect())];
     if record.findings.main.results.is_empty() {
         let text = "No trial has finished yet: figures, fits and results follow when one has.";

@@ -5,7 +5,11 @@ use store::{ShapeCounts, TrialState};
 
 use super::{Record, section};
 
+/// Nothing of what was trained elsewhere.
 pub fn section_of(record: &Record) -> Section {
+    if record.is_import() {
+        return section("Plan and cost", Vec::new());
+    }
     let caption = "Trials and device time of each size; shared training counts once".to_owned();
     section(
         "Plan and cost",

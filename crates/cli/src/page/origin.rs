@@ -119,6 +119,9 @@ fn trainers(rows: &[Provenance]) -> Vec<Block> {
 
 /// How to make all of it again.
 pub fn again(record: &Record) -> Section {
+    if record.is_import() {
+        return imported(record);
+    }
     let name = quoted(&record.sweep.name);
     let db = record.db.display().to_string();
     let db = match db.as_str() {
@@ -149,6 +152,14 @@ pub fn again(record: &Record) -> Section {
             },
         ],
     )
+}
+
+/// What was trained elsewhere can be read again, and no more.
+fn imported(record: &Record) -> Section {
+    let text = "These runs were trained elsewhere and imported: `isoflop import` reads their table again, and changes nothing \
+                where that is still the same. This is what the store says of where they came from.";
+    let from = record.stored.record.spec.clone();
+    section("How to make it again", vec![Block::Text(text.to_owned()), Block::Code(from)])
 }
 
 /// As a shell's word.
