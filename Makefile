@@ -3,14 +3,20 @@
 #   make sweep GRID=small    train, store, fit and draw experiments/small.toml; run again to continue
 #   make plan GRID=medium    trials, shared segments, FLOPs and hours, before anything is trained
 #   make figures GRID=small  figures again, from the store alone
+#   make report GRID=small   one page of what was asked, found and spent
 #   make query SQL="..."     ask the store; read-only
+#   make notebooks           execute notebooks/ on the store, and keep what comes out
 #   make test                every test, with the real trainer
 #   make check               formatting, lints, docs
 #   make parity              outputs and training steps against timm's; N=200 for as many random models too
 #   make bench               speed, as ratios; on an idle machine
 #   make soak KILLS=500      the tests of kills, with so many of them
+#   make docs                docs/store.md again, from the store's own dictionary
 #   make setup               libtorch into .venv and .libtorch; the others call it
 #   make setup-browser       chromium and playwright-core, for the tests of the live page; asks apt-get and npm
+#   make setup-exports       TensorBoard, MLflow and W&B, for the tests of `isoflop export`
+#   make setup-notebooks     polars, matplotlib and a Jupyter kernel, for notebooks/ and their tests
+#   make setup-readers       DuckDB, for the test that reads with it while a sweep writes
 #   make setup-slurm         Slurm's programs, for the tests of --engine slurm; asks apt-get
 #   make build               the two programs, into target/release
 #   make data-cifar10 FROM=cifar10-jpeg.tar.gz    unpack real images into data/cifar10
@@ -22,7 +28,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-browser setup-slurm build sweep plan figures query test check parity bench soak data-cifar10 clean
+.PHONY: help setup setup-browser setup-exports setup-notebooks setup-readers setup-slurm build sweep plan figures report query notebooks test check docs parity bench soak data-cifar10 clean
 
 GRID ?= small
 DEVICES ?= auto
@@ -43,6 +49,15 @@ setup:
 setup-browser:
 	@scripts/setup-browser.sh
 
+setup-exports:
+	@tools/export/setup.sh
+
+setup-notebooks:
+	@tools/notebooks/setup.sh
+
+setup-readers:
+	@tools/readers/setup.sh
+
 setup-slurm:
 	@scripts/setup-slurm.sh
 
@@ -59,10 +74,17 @@ plan: build
 figures: build
 	@$(ISOFLOP) figures --db '$(DB)' '$(GRID)'
 
+report: build
+	@$(ISOFLOP) report --db '$(DB)' '$(GRID)'
+
 # SQL reaches the program through the environment, whatever quotes it holds.
 query: export ISOFLOP_SQL = $(SQL)
 query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
+
+notebooks: build setup-notebooks
+	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath '$(DB)')" \
+		tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup
 	$(CARGO) build --release --workspace --bins
@@ -72,6 +94,9 @@ check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --document-private-items
+
+docs:
+	ISOFLOP_WRITE_DOCS=1 $(CARGO) test --release --workspace --test docs
 
 parity: build
 	@tools/parity/setup.sh

@@ -91,7 +91,19 @@ struct Place<'a> {
     params: u64,
     shape: &'a str,
     unique_examples: u64,
-    steps: u64,
+    examples_seen: u64,
+    steps: Option<u64>,
+    /// Bits of the FLOPs, which of an imported trial the rest does not determine.
+    train_flops: u64,
+}
+
+impl Place<'_> {
+    fn length(&self) -> String {
+        match self.steps {
+            Some(steps) => format!("{steps} steps"),
+            None => format!("{} examples", self.examples_seen),
+        }
+    }
 }
 
 impl Analysis {
@@ -112,7 +124,11 @@ impl Analysis {
         notes.extend(warnings.iter().map(|warning| warning.message.clone()));
         let configurations = analysis::labels(results.iter().map(configuration));
         let roots = roots(plan);
-        let clusters = analysis::labels(results.iter().map(|result| roots.get(&result.trial_id)));
+        let clusters = analysis::labels(results.iter().map(|result| {
+            // An imported trial has no segment in a plan: it shares its trunk with none.
+            let id = result.trial_id;
+            roots.get(&id).map_or(id.0, |root| root.0)
+        }));
         let point = |((result, configuration), cluster): ((&TrialResult, u64), u64)| Point {
             x: analysis::point::x(result.train_flops),
             y: outcome.of(result).unwrap_or(f64::NAN),
@@ -325,13 +341,20 @@ fn place(result: &TrialResult) -> Place<'_> {
         params: result.params,
         shape: &result.shape,
         unique_examples: result.unique_examples,
+        examples_seen: result.examples_seen,
         steps: result.steps,
+        train_flops: result.train_flops.to_bits(),
     }
 }
 
 /// What trials that differ in their seed alone share.
-fn configuration(result: &TrialResult) -> (Place<'_>, u64) {
-    (place(result), result.learning_rate.to_bits())
+fn configuration(result: &TrialResult) -> (Place<'_>, Option<u64>) {
+    (place(result), rate(result))
+}
+
+/// Bits of the learning rate; positive floats are in the order of theirs.
+fn rate(result: &TrialResult) -> Option<u64> {
+    result.learning_rate.map(f64::to_bits)
 }
 
 /// The first segment of every trial: trials that share it share a trunk, and are not independent.
@@ -342,24 +365,18 @@ fn roots(plan: &Plan) -> HashMap<TrialId, SegmentId> {
 /// Of each place the trials with the learning rate of the smallest mean validation loss, and the places
 /// where that is the smallest or largest rate tried.
 fn best_rates(usable: &[&TrialResult], all: &[TrialResult]) -> (Vec<TrialResult>, Vec<String>) {
-    let mut places: BTreeMap<Place, BTreeMap<u64, Vec<&TrialResult>>> = BTreeMap::new();
+    let mut places: BTreeMap<Place, BTreeMap<Option<u64>, Vec<&TrialResult>>> = BTreeMap::new();
     for result in usable {
-        places
-            .entry(place(result))
-            .or_default()
-            .entry(result.learning_rate.to_bits())
-            .or_default()
-            .push(result);
+        places.entry(place(result)).or_default().entry(rate(result)).or_default().push(result);
     }
     let mut best = Vec::new();
     let mut at_edge = Vec::new();
     for (place, rates) in places {
         let winner = rates.iter().min_by(|a, b| rank(a, all).total_cmp(&rank(b, all)));
         let Some((&bits, trials)) = winner else { continue };
-        if is_edge(f64::from_bits(bits), &place, all) {
+        if let Some(rate) = bits.map(f64::from_bits).filter(|rate| is_edge(*rate, &place, all)) {
             let of_variant = place.variant.map_or(String::new(), |name| format!("{name} "));
-            let (shape, steps) = (place.shape, place.steps);
-            at_edge.push(format!("{of_variant}{shape} at {steps} steps: {}", f64::from_bits(bits)));
+            at_edge.push(format!("{of_variant}{} at {}: {rate}", place.shape, place.length()));
         }
         best.extend(trials.iter().map(|trial| (*trial).clone()));
     }
@@ -384,7 +401,7 @@ fn learning_rate_at_edge(places: &[String]) -> Option<Warning> {
 
 /// What the best rate has least of: the mean validation loss of its seeds. A rate that one of them
 /// did not survive comes after all others, however well the rest did.
-fn rank((_, trials): &(&u64, &Vec<&TrialResult>), all: &[TrialResult]) -> f64 {
+fn rank((_, trials): &(&Option<u64>, &Vec<&TrialResult>), all: &[TrialResult]) -> f64 {
     let of_these = |result: &&TrialResult| configuration(result) == configuration(trials[0]);
     if all.iter().filter(of_these).any(|result| result.state == TrialState::Diverged) {
         return f64::INFINITY;
@@ -394,8 +411,9 @@ fn rank((_, trials): &(&u64, &Vec<&TrialResult>), all: &[TrialResult]) -> f64 {
 
 /// Whether the best rate is the smallest or largest that was tried at its place.
 fn is_edge(rate: f64, of: &Place, all: &[TrialResult]) -> bool {
-    let tried =
-        || all.iter().filter(|result| place(result) == *of).map(|result| result.learning_rate);
+    let tried = || {
+        all.iter().filter(|result| place(result) == *of).filter_map(|result| result.learning_rate)
+    };
     let low = tried().fold(f64::INFINITY, f64::min);
     let high = tried().fold(0.0, f64::max);
     low < high && (rate == low || rate == high)
@@ -416,10 +434,10 @@ mod tests {
             params: 1000,
             unique_examples: 64,
             examples_seen: 640,
-            steps: 80,
+            steps: Some(80),
             train_flops: 1e9,
-            learning_rate,
-            seed,
+            learning_rate: Some(learning_rate),
+            seed: Some(seed),
             state: TrialState::Finished,
             val_loss: Some(val_loss),
             val_error: Some(val_loss / 2.0),
@@ -448,7 +466,7 @@ mod tests {
         let kept: Vec<_> = analysis
             .results
             .iter()
-            .map(|result| (result.shape.as_str(), result.learning_rate))
+            .map(|result| (result.shape.as_str(), result.learning_rate.unwrap()))
             .collect();
         assert_eq!(kept, [("a", 3e-3), ("a", 3e-3), ("b", 1e-3)]);
         assert_eq!(analysis.notes.len(), 1);
@@ -479,7 +497,7 @@ mod tests {
         diverged.state = TrialState::Diverged;
         let all = [result("a", 1e-3, 0, 0.5), result("a", 3e-3, 0, 0.4), diverged];
         let analysis = analysed(&all, &Plan::default());
-        assert_eq!(analysis.results[0].learning_rate, 1e-3);
+        assert_eq!(analysis.results[0].learning_rate, Some(1e-3));
     }
 
     #[test]
@@ -490,7 +508,7 @@ mod tests {
             test_support::trial(1, 100, 20),
         ];
         let results = trials.clone().map(|trial| {
-            let steps = trial.steps;
+            let steps = Some(trial.steps);
             TrialResult { trial_id: trial.id(), steps, ..result("a", 1e-3, trial.recipe.seed, 0.5) }
         });
         let analysis = analysed(&results, &Plan::new(&trials, &[]));

@@ -221,7 +221,11 @@ async fn save(store: &Store, sweep: &SweepSpec, plan: &Plan) -> anyhow::Result<(
     };
     let trials: Vec<_> = plan.trials.iter().map(|trial| stored_trial(sweep, trial)).collect();
     let segments: Vec<_> = plan.segments.iter().map(stored_segment).collect();
-    store.save_sweep(&record, &trials, &segments, now()).await.context("cannot store the plan")?;
+    let saved = store.save_sweep(&record, &trials, &segments, now()).await;
+    saved.map_err(|error| match error {
+        StoreError::Imported(_) => bad_input(error),
+        other => anyhow::Error::new(other).context("cannot store the plan"),
+    })?;
     let predicted: Vec<_> =
         plan.segments.iter().map(|segment| (segment.id, segment.estimated_s)).collect();
     store.predict(&predicted).await.context("cannot store the plan")

@@ -1,24 +1,25 @@
-//! A sweep's figures: its results put into the shapes that `report` draws, and written as files.
+//! A sweep's figures: its results put into the shapes that `report` draws.
 
 mod attention;
+pub mod best_size;
 mod rates;
 mod size;
 mod variants;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 
-use analysis::Fit;
-use anyhow::Context;
+use analysis::{Estimate, Fit};
 use report::{
-    CurveKind, CurvePoint, DataSizeFigure, DrawError, FitCurve, LossCurve, LossFigure, Point,
-    Scale, ScalingFigure, Series, Size, SizeLine, Validation,
+    CurveKind, CurvePoint, DataSizeFigure, FitCurve, LossCurve, LossFigure, Point, Scale,
+    ScalingFigure, Series, Size, SizeLine, Validation,
 };
 use size::{Model, Sizes, model};
 use spec::{SweepSpec, TrialId, TrialSpec};
 use store::{LearningCurve, TrialResult};
 
-use crate::analyse::{Analysis, geometric_mean};
+use crate::analyse::{Analysis, X, geometric_mean};
+use crate::axis_label;
+use crate::figure_file::{Kind, Named};
 
 /// Everything that a sweep's figures show.
 pub struct Drawing<'a> {
@@ -38,6 +39,8 @@ pub struct Drawing<'a> {
 /// Courses of training.
 #[derive(Clone, Copy)]
 pub struct Curves<'a> {
+    /// How many trials they are of, whether or not each has been measured.
+    pub n_trials: usize,
     pub train_loss: &'a [LearningCurve],
     pub val_loss: &'a [LearningCurve],
     pub attention_logit: &'a [LearningCurve],
@@ -46,46 +49,25 @@ pub struct Curves<'a> {
 
 /// Points along the drawn fit.
 const N_CURVE: u32 = 160;
-const X_LABEL: &str = "training FLOPs";
 
 impl Drawing<'_> {
-    /// Writes each figure as SVG and PNG into `folder`; the files' paths.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn write(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-        let mut paths = Vec::new();
-        for (name, svg) in self.figures() {
-            // A figure without a single point is no figure; a later call has more to show.
-            let Ok(svg) = svg else { continue };
-            for (extension, bytes) in
-                [("svg", svg.clone().into_bytes()), ("png", report::png(&svg)?)]
-            {
-                let path = folder.join(format!("{name}.{extension}"));
-                std::fs::write(&path, bytes)
-                    .with_context(|| format!("cannot write `{}`", path.display()))?;
-                paths.push(path);
-            }
-        }
-        Ok(paths)
-    }
-
-    /// By their files' names.
-    fn figures(&self) -> Vec<(String, Result<String, DrawError>)> {
-        let named = |name: &str, svg| (name.to_owned(), svg);
+    /// Those that there is something for.
+    pub fn figures(&self) -> Vec<Named> {
         let mut figures = vec![
-            named("scaling", self.scaling(self.analysis, self.fit).svg()),
-            named("data_size", self.data_size().svg()),
-            named("loss_curves", self.loss_curves().svg()),
+            Named::new("scaling", Kind::Scaling, self.scaling(self.analysis, self.fit)),
+            Named::new("data_size", Kind::DataSize, self.data_size()),
+            Named::new("loss_curves", Kind::LossCurves, self.loss_curves()),
         ];
         for (analysis, fit) in self.others {
-            figures.push(named(analysis.y(), self.scaling(analysis, *fit).svg()));
+            let figure = self.scaling(analysis, *fit);
+            figures.push(Named::new(analysis.y(), Kind::Scaling, figure));
         }
-        figures.extend(variants::figure(self).map(|figure| named("variants", figure.svg())));
-        figures.extend(attention::figure(self).map(|figure| named("attention", figure.svg())));
-        figures.extend(rates::figure(self).map(|figure| named("learning_rate", figure.svg())));
+        let variants = variants::figure(self);
+        figures.extend(variants.map(|figure| Named::new("variants", Kind::Variants, figure)));
+        let attention = attention::figure(self);
+        figures.extend(attention.map(|figure| Named::new("attention", Kind::Attention, figure)));
+        let rates = rates::figure(self);
+        figures.extend(rates.map(|figure| Named::new("learning_rate", Kind::LearningRate, figure)));
         figures
     }
 
@@ -107,9 +89,13 @@ impl Drawing<'_> {
         let frontier = analysis.frontier();
         let end = frontier.last().map_or(1.0, |point| 10.0 * point.x);
         ScalingFigure {
-            title: format!("{}: {} against compute", self.sweep.name, short_label(analysis.y())),
-            x_label: X_LABEL.into(),
-            y_label: y_label(analysis.y()),
+            title: format!(
+                "{}: {} against compute",
+                self.sweep.name,
+                axis_label::short(analysis.y())
+            ),
+            x_label: axis_label::with_unit(X),
+            y_label: axis_label::with_unit(analysis.y()),
             size_heading: sizes.heading(),
             variant_heading: "unique examples".into(),
             variants: uniques.iter().map(|&unique| report::si(unique as f64)).collect(),
@@ -131,7 +117,7 @@ impl Drawing<'_> {
         let line = |(model, results): (Model, Vec<&TrialResult>)| {
             let longest = longest_common(&results)?;
             let results: Vec<_> =
-                results.into_iter().filter(|result| result.steps == longest).collect();
+                results.into_iter().filter(|result| result.examples_seen == longest).collect();
             let points = seed_points(analysis, &results, |result| result.unique_examples as f64);
             Some(SizeLine { size: sizes.size(&model), points })
         };
@@ -139,12 +125,20 @@ impl Drawing<'_> {
             title: format!(
                 "{}: {} against unique examples, at the largest compute",
                 self.sweep.name,
-                short_label(analysis.y())
+                axis_label::short(analysis.y())
             ),
-            x_label: "unique examples".into(),
-            y_label: y_label(analysis.y()),
+            x_label: axis_label::name("unique_examples"),
+            y_label: axis_label::with_unit(analysis.y()),
             size_heading: sizes.heading(),
             lines: models.into_iter().filter_map(line).collect(),
+        }
+    }
+
+    /// How many trials the courses are of, where they are not of all.
+    fn share(&self) -> String {
+        match (self.curves.n_trials, self.all.len()) {
+            (n, all) if n < all => format!(", {n} of {all} trials"),
+            _ => String::new(),
         }
     }
 
@@ -186,7 +180,8 @@ impl Drawing<'_> {
         curves.retain(|curve| !curve.points.is_empty());
         let validation = self.curves.val_loss.iter().filter_map(|curve| {
             let result = by_id.get(&curve.trial_id)?;
-            let (step, value) = curve.points.iter().find(|(step, _)| *step == result.steps)?;
+            let (step, value) =
+                curve.points.iter().find(|(step, _)| Some(*step) == result.steps)?;
             Some(Validation {
                 size: sizes.size(&model(result)),
                 variant: uniques.iter().position(|unique| *unique == result.unique_examples)?,
@@ -195,9 +190,9 @@ impl Drawing<'_> {
             })
         });
         LossFigure {
-            title: format!("{}: loss during training", self.sweep.name),
-            x_label: "step".into(),
-            y_label: "loss, nats".into(),
+            title: format!("{}: loss during training{}", self.sweep.name, self.share()),
+            x_label: "training steps".into(),
+            y_label: "loss (nats)".into(),
             size_heading: sizes.heading(),
             x_scale: Scale::Log,
             y_scale: Scale::Linear,
@@ -219,8 +214,8 @@ fn fit_curve(analysis: &Analysis, fit: &Fit, end: f64) -> FitCurve {
     let ratio = (end / first).powf(1.0 / f64::from(N_CURVE - 1));
     let curve = (0..N_CURVE).map(|n| {
         let x = first * ratio.powf(f64::from(n));
-        let prediction = fit.predict(analysis::point::x(x));
-        CurvePoint { x, y: prediction.value, low: prediction.low, high: prediction.high }
+        let Estimate { value, low, high } = fit.curve_at(analysis::point::x(x));
+        CurvePoint { x, y: value, low, high }
     });
     FitCurve {
         label: formula(fit),
@@ -234,28 +229,6 @@ fn fit_curve(analysis: &Analysis, fit: &Fit, end: f64) -> FitCurve {
 fn uniques(analysis: &Analysis) -> Vec<u64> {
     let set: BTreeSet<_> = analysis.results.iter().map(|result| result.unique_examples).collect();
     set.into_iter().rev().collect()
-}
-
-/// A metric as an axis says it: `few_shot_10_error` is `10-shot error`.
-fn y_label(metric: &str) -> String {
-    match metric {
-        "val_error" => "validation error".into(),
-        "val_loss" => "validation loss, nats".into(),
-        other => match other.split_once("few_shot_") {
-            Some((task, few)) => format!("{task}{}", few.replacen('_', "-shot ", 1)),
-            None => other.to_owned(),
-        }
-        .replace('_', " "),
-    }
-}
-
-/// The same within a title.
-fn short_label(metric: &str) -> String {
-    match metric {
-        "val_error" => "error".into(),
-        "val_loss" => "loss".into(),
-        other => y_label(other),
-    }
 }
 
 fn loss_curve(size: &Size, kind: CurveKind, points: &[(u64, f64)]) -> LossCurve {
@@ -284,14 +257,14 @@ fn seed_points(
     groups.into_iter().map(point).collect()
 }
 
-/// The largest number of steps at which a shape was trained on every one of its data sizes.
+/// The largest number of examples at which a shape was trained on every one of its data sizes.
 fn longest_common(results: &[&TrialResult]) -> Option<u64> {
     let uniques: BTreeSet<_> = results.iter().map(|result| result.unique_examples).collect();
-    let mut by_steps: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    let mut by_length: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for result in results {
-        by_steps.entry(result.steps).or_default().insert(result.unique_examples);
+        by_length.entry(result.examples_seen).or_default().insert(result.unique_examples);
     }
-    by_steps.into_iter().rev().find(|(_, at)| *at == uniques).map(|(steps, _)| steps)
+    by_length.into_iter().rev().find(|(_, at)| *at == uniques).map(|(length, _)| length)
 }
 
 /// The law's formula with its numbers in it, raised exponents marked for the figure.
@@ -299,21 +272,4 @@ fn formula(fit: &Fit) -> String {
     let values: Vec<_> =
         fit.params.iter().map(|param| report::power_of_ten(param.value, 3)).collect();
     analysis::law::with_values(fit.law, &values, &["C"])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_named_as_papers_name_them() {
-        for (metric, label) in [
-            ("val_error", "validation error"),
-            ("few_shot_10_error", "10-shot error"),
-            ("cifar10_few_shot_5_error", "cifar10 5-shot error"),
-            ("fine_tune_error", "fine tune error"),
-        ] {
-            assert_eq!(y_label(metric), label);
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! Figures of the analysis commands: estimates put into the shapes that `report` draws.
 
-use std::path::Path;
-
 use analysis::backtest::{Backtest, Case, Estimator};
 use analysis::decision;
 use analysis::isoflop::{Budget, Profile};
@@ -11,12 +9,13 @@ use analysis::{Fit, FitOptions, Forecast, Labels, Point, Selection};
 use anyhow::{Context, anyhow};
 use report::{
     Approach, BacktestFigure, BacktestPanel, ContourFigure, ContourTrial, CurvePoint,
-    EstimatorCurve, FitCurve, FitFigure, FitGroup, FitPoint, Floor, ForestFigure, ForestRow,
-    IsoFlopFigure, Minimum, NamedLine, OptimumFigure, OptimumPanel, Prediction, Scale, Surface,
-    Valley,
+    EstimatorCurve, Figure, FitCurve, FitFigure, FitGroup, FitPoint, Floor, ForestFigure,
+    ForestRow, IsoFlopFigure, Minimum, NamedLine, OptimumFigure, OptimumPanel, Prediction, Scale,
+    Surface, Valley,
 };
 
-use crate::analyse::{short, with_interval};
+use crate::analyse::{X, short, with_interval};
+use crate::axis_label;
 use crate::commands::profiles::{APPROACHES, Approaches, Best};
 use crate::estimate::Estimate;
 use crate::exit::bad_input;
@@ -33,20 +32,6 @@ const N_BEST: u32 = 20;
 const N_LEVELS: usize = 9;
 const MAX_PANELS: usize = 24;
 
-/// Writes a figure as its file's name says: `.svg` or `.png`.
-///
-/// # Errors
-/// Another ending, or a file that cannot be written.
-pub fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
-    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("svg") => svg.as_bytes().to_vec(),
-        Some("png") => report::png(svg)?,
-        _ => return Err(bad_input(anyhow!("`{}`: a figure is .svg or .png", path.display()))),
-    };
-    let cannot = || format!("cannot write `{}`", path.display());
-    std::fs::write(path, bytes).with_context(cannot).map_err(bad_input)
-}
-
 /// Of one curve its fit, called `name`; of several the intervals of their exponents.
 ///
 /// # Errors
@@ -56,10 +41,10 @@ pub fn of_estimates(
     estimates: &[Estimate],
     selection: Selection,
     name: &str,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Box<dyn Figure>> {
     match (input.curves.as_slice(), estimates) {
         ([curve], [estimate]) => of_estimate(input, curve, estimate, selection, name),
-        _ => Ok(forest(input, estimates)?.svg()?),
+        _ => Ok(Box::new(forest(input, estimates)?)),
     }
 }
 
@@ -70,20 +55,20 @@ fn of_estimate(
     estimate: &Estimate,
     selection: Selection,
     name: &str,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Box<dyn Figure>> {
     let named = |title: &str| format!("{title} ({name})");
     match estimate {
         Estimate::Forecast(forecast) => {
             let figure = forecast_figure(input, curve, forecast, selection);
-            Ok(FitFigure { title: named(&figure.title), ..figure }.svg()?)
+            Ok(Box::new(FitFigure { title: named(&figure.title), ..figure }))
         }
         Estimate::Fit(fit) if fit.law.axes() == [Axis::X] => {
             let figure = fit_figure(input, curve, fit, selection);
-            Ok(FitFigure { title: named(&figure.title), ..figure }.svg()?)
+            Ok(Box::new(FitFigure { title: named(&figure.title), ..figure }))
         }
         Estimate::Fit(fit) => {
             let figure = contours(input, curve, fit)?;
-            Ok(ContourFigure { title: named(&figure.title), ..figure }.svg()?)
+            Ok(Box::new(ContourFigure { title: named(&figure.title), ..figure }))
         }
     }
 }
@@ -144,7 +129,7 @@ fn fit_figure(input: &Input, curve: &Curve, fit: &Fit, selection: Selection) -> 
         x_label: label(&input.labels.axes[0], "x"),
         y_label: label(&input.labels.y, "y"),
         group_heading: String::new(),
-        groups: groups(curve, selection, |at| fit.predict(x(at)).value),
+        groups: groups(curve, selection, |at| fit.value_at(x(at))),
         fit: FitCurve {
             label: analysis::law::with_values(fit.law, &values, &["x"]),
             band_label: format!("{percent:.0}%, curve"),
@@ -203,15 +188,20 @@ fn forecast_figure(
     }
 }
 
-/// A column by its name; an expression of columns by what it stands for.
+/// A column by its name and unit; an expression of columns by what it stands for.
 fn label(column: &str, symbol: &str) -> String {
-    let is_expression = column.contains(['"', '*', '/', '+', '(']);
-    if is_expression { symbol.to_owned() } else { column.to_owned() }
+    if is_expression(column) { symbol.to_owned() } else { axis_label::with_unit(column) }
+}
+
+fn is_expression(column: &str) -> bool {
+    column.contains(['"', '*', '/', '+', '('])
 }
 
 fn title(input: &Input, curve: &Curve, law: &str) -> String {
     let group = if curve.group.is_empty() { String::new() } else { format!(" {}", curve.name()) };
-    format!("{}{group}: {} by {law}", input.name, label(&input.labels.y, "y"))
+    let y = &input.labels.y;
+    let y = if is_expression(y) { "y".to_owned() } else { axis_label::name(y) };
+    format!("{}{group}: {y} by {law}", input.name)
 }
 
 /// A law of N and another axis over the plane of its points.
@@ -224,7 +214,7 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
         let margin = (high / low).powf(0.05);
         (low / margin, high * margin)
     });
-    let row = |y: f64| grid(x_range, N_SURFACE).map(move |x| fit.predict([x, y, 1.0]).value);
+    let row = |y: f64| grid(x_range, N_SURFACE).map(move |x| fit.value_at([x, y, 1.0]));
     let values: Vec<_> = grid(y_range, N_SURFACE).flat_map(row).collect();
     let (low, high) = range(values.iter().copied());
     let level = |i: usize| low * (high / low).powf((i + 1) as f64 / (N_LEVELS + 1) as f64);
@@ -233,7 +223,7 @@ fn contours(input: &Input, curve: &Curve, fit: &Fit) -> anyhow::Result<ContourFi
         title: title(input, curve, fit.law.name()),
         x_label: label(&input.labels.axes[0], "N"),
         y_label: label(&input.labels.axes[1], "D"),
-        value_label: input.labels.y.clone(),
+        value_label: label(&input.labels.y, "y"),
         surface: Surface { x: x_range, y: y_range, columns: N_SURFACE as usize, values },
         levels: (0..N_LEVELS).map(level).collect(),
         trials: curve
@@ -306,30 +296,26 @@ fn fits_quantity(fit: &Fit, exponent: usize) -> &analysis::fit::ParamEstimate {
 }
 
 /// A panel a curve: what was fitted, what was held out, and what each estimator said.
-///
-/// # Errors
-/// Nothing to draw.
 pub fn of_backtest(
     input: &Input,
     cases: &[Case],
     estimators: &[Estimator],
     result: &Backtest,
     options: &FitOptions,
-) -> anyhow::Result<String> {
+) -> BacktestFigure {
     let options = FitOptions { n_resamples: 0, ..options.clone() };
     let panel = |(at, case): (usize, &Case)| {
         let rmse = |estimator: usize| result.estimators[estimator].groups[at].rmse;
         backtest_panel(case, estimators, &rmse, &options)
     };
-    let figure = BacktestFigure {
+    BacktestFigure {
         title: format!("{}: what was held out, and what was predicted", input.name),
         x_label: label(&input.labels.axes[0], "x"),
         y_label: label(&input.labels.y, "y"),
         estimators: estimators.iter().map(|estimator| estimator.name().to_owned()).collect(),
         band_label: "90% interval".to_owned(),
         panels: cases.iter().enumerate().take(MAX_PANELS).map(panel).collect(),
-    };
-    Ok(figure.svg()?)
+    }
 }
 
 fn backtest_panel(
@@ -374,10 +360,7 @@ fn backtest_panel(
 }
 
 /// Parabolas through the budgets' points, with their minima.
-///
-/// # Errors
-/// Nothing to draw.
-pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Result<String> {
+pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> IsoFlopFigure {
     let excluded = |budget: &Budget| {
         profile.excluded.iter().any(|excluded| excluded.train_flops == budget.train_flops)
     };
@@ -388,22 +371,25 @@ pub fn of_profile(input: &Input, curve: &Curve, profile: &Profile) -> anyhow::Re
             Minimum { x: n.value, y: loss.value, low, high, doubtful: excluded(budget) }
         });
         Valley {
-            label: format!("{} FLOPs", report::power_of_ten(budget.train_flops, 2)),
+            label: report::power_of_ten(budget.train_flops, 2),
             points: points.iter().map(|point| (point.x[1], point.y)).collect(),
             parabola: parabola(budget, &points),
             minimum,
         }
     };
-    let figure = IsoFlopFigure {
-        title: format!("{}: loss against size at equal compute", input.name),
+    IsoFlopFigure {
+        title: format!(
+            "{}: {} against size at equal compute",
+            input.name,
+            axis_label::short(&input.labels.y)
+        ),
         x_label: label(&input.labels.axes[1], "N"),
         y_label: label(&input.labels.y, "y"),
-        budget_heading: "training FLOPs".to_owned(),
+        budget_heading: axis_label::with_unit(X),
         valleys: profile.budgets.iter().map(valley).collect(),
         minimum_label: format!("minimum, {:.0}% interval", 100.0 * profile.level),
         doubtful_label: "minimum left out".to_owned(),
-    };
-    Ok(figure.svg()?)
+    }
 }
 
 fn parabola(budget: &Budget, points: &[&Point]) -> Vec<(f64, f64)> {
@@ -415,7 +401,7 @@ fn parabola(budget: &Budget, points: &[&Point]) -> Vec<(f64, f64)> {
 ///
 /// # Errors
 /// The points were too few for the law.
-pub fn of_parametric(input: &Input, approaches: &Approaches) -> anyhow::Result<String> {
+pub fn of_parametric(input: &Input, approaches: &Approaches) -> anyhow::Result<ContourFigure> {
     let fit = approaches.parametric.as_ref().context("too few points for a law of N and D")?;
     let of_n_and_d = |point: &Point| Point { x: [point.x[1], point.x[2], 1.0], ..*point };
     let curve = &input.curves[0];
@@ -425,18 +411,18 @@ pub fn of_parametric(input: &Input, approaches: &Approaches) -> anyhow::Result<S
     let labels = Labels { axes: input.labels.axes[1..].to_vec(), ..input.labels.clone() };
     let input =
         Input { name: input.name.clone(), labels, selection: input.selection, curves: Vec::new() };
-    Ok(contours(&input, &plane, fit)?.svg()?)
+    contours(&input, &plane, fit)
 }
 
 /// The best size and data against compute, by each approach.
 ///
 /// # Errors
-/// Nothing to draw.
+/// No approach has an answer at a compute.
 pub fn of_optimum(
     input: &Input,
     approaches: &Approaches,
     target: Option<f64>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<OptimumFigure> {
     let computes = approaches.on_frontier.iter().map(|at| at.c);
     let budgets = approaches.profile.budgets.iter().map(|budget| budget.train_flops);
     let (low, high) = range(computes.chain(budgets));
@@ -460,16 +446,15 @@ pub fn of_optimum(
             approaches: measured.into_iter().enumerate().map(approach).collect(),
         }
     };
-    let figure = OptimumFigure {
+    Ok(OptimumFigure {
         title: format!("{}: best size and data for a compute", input.name),
-        x_label: "training FLOPs".to_owned(),
+        x_label: axis_label::with_unit(X),
         panels: [
             panel(What::Size, &label(&input.labels.axes[1], "N"), "N_{opt}"),
             panel(What::Data, &label(&input.labels.axes[2], "D"), "D_{opt}"),
         ],
         target: target.map(|c| (c, format!("{} FLOPs", report::power_of_ten(c, 2)))),
-    };
-    Ok(figure.svg()?)
+    })
 }
 
 /// What an optimum's panel shows.

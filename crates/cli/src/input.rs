@@ -9,7 +9,7 @@ use analysis::warning::{Code, Warning};
 use analysis::{Labels, Point, Selection, check};
 use anyhow::{Context, anyhow};
 use scheduler::Plan;
-use spec::{SweepSpec, TrialSpec};
+use spec::SweepSpec;
 use table::{Missing, Request, Table};
 
 use crate::analyse::{Analysis, Outcome, column_of, of_axis, short};
@@ -152,11 +152,13 @@ impl InputArgs {
         y: Option<&str>,
         variant: Option<&str>,
     ) -> Self {
-        let is_of_it = |trial: &&TrialSpec| {
-            variant.is_none() || sweep.variants.get(&trial.id()).map(String::as_str) == variant
-        };
-        let trials = sweep.trials.iter().filter(is_of_it);
-        let largest = trials.map(|trial| trial.recipe.unique_examples).max();
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let of_variant =
+            variant.map_or(String::new(), |name| format!(" and variant = {}", quoted(name)));
+        let largest = format!(
+            "unique_examples = (select max(unique_examples) from trial_result where sweep = {}{of_variant})",
+            quoted(&sweep.name)
+        );
         Self {
             sweeps: vec![sweep.name.clone()],
             db: db.to_owned(),
@@ -170,7 +172,7 @@ impl InputArgs {
             group: Vec::new(),
             cluster: None,
             variant: variant.map(str::to_owned),
-            filter: largest.map(|unique| format!("unique_examples = {unique}")),
+            filter: Some(largest),
             missing: Rows::Refuse,
             duplicates: Repeats::Refuse,
         }
@@ -284,7 +286,8 @@ impl InputArgs {
         let points: Vec<_> =
             points.map(|(result, point)| Point { x: position(result), ..*point }).collect();
         let mut warnings = analysis.warnings.clone();
-        warnings.extend(few_steps(analysis.results.iter().map(|result| result.steps as f64)));
+        let known_steps = analysis.results.iter().filter_map(|result| result.steps);
+        warnings.extend(few_steps(known_steps.map(|steps| steps as f64)));
         let axes = axes.iter().map(|axis| column_of(*axis).to_owned()).collect();
         let n_dropped = analysis.n_dropped + n_all - results.len();
         Ok(Input {

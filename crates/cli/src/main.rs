@@ -4,6 +4,7 @@
 //! that prints, exits, reads the environment or uses anyhow.
 
 mod analyse;
+mod axis_label;
 mod calibrate;
 mod checkpoints;
 mod commands;
@@ -13,18 +14,26 @@ mod devices;
 mod draw;
 mod estimate;
 mod exit;
+mod exported;
 mod figure;
+mod figure_file;
+mod foreign;
 mod garbage;
 mod git;
 mod input;
 mod invocations;
 mod journal;
 mod live;
+mod look;
 mod memory;
+mod narrow;
 mod outlook;
 mod output;
+mod page;
 mod paths;
+mod places;
 mod progress;
+mod ready;
 mod recover;
 mod selection;
 mod sharing;
@@ -33,6 +42,7 @@ mod source;
 mod stored;
 mod summary;
 mod sweep_file;
+mod tables;
 mod when;
 
 use std::process::ExitCode;
@@ -40,8 +50,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backtest, data, doctor, figures, fit, frontier, gc, logs, plan, predict, profiles, query,
-    retry, serve, shape, status, suggest, sweep,
+    backtest, data, doctor, export, figures, fit, frontier, gc, import, logs, merge, plan, predict,
+    profiles, query, report, retry, serve, shape, status, suggest, sweep,
 };
 
 /// Scaling-law experiments: plan a sweep, train every point, keep every measurement, fit, draw
@@ -70,6 +80,10 @@ enum Command {
     Profiles(profiles::ProfilesArgs),
     Suggest(suggest::SuggestArgs),
     Figures(figures::FiguresArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Report(report::ReportArgs),
+    Merge(merge::MergeArgs),
     Serve(serve::ServeArgs),
     Gc(gc::GcArgs),
     Shape(shape::ShapeArgs),
@@ -102,6 +116,10 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Profiles(args) => profiles::profiles(&args).await,
         Command::Suggest(args) => suggest::suggest(&args).await,
         Command::Figures(args) => figures::figures(&args).await,
+        Command::Export(args) => export::export(&args).await,
+        Command::Import(args) => import::import(&args).await,
+        Command::Report(args) => report::report(&args).await,
+        Command::Merge(args) => merge::merge(&args).await,
         Command::Serve(args) => serve::serve(&args).await,
         Command::Gc(args) => gc::gc(&args).await,
         Command::Shape(args) => shape::shape(&args),

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::exit::bad_input;
 use crate::input::Curve;
+use crate::narrow::narrow;
+use crate::when::utc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -45,13 +47,15 @@ pub fn print_objects(curves: &[Curve], mut objects: Vec<Value>) -> anyhow::Resul
 pub struct Rows {
     columns: Vec<String>,
     rows: Vec<Vec<Value>>,
+    /// By column; those beyond the last have none.
+    units: Vec<Option<String>>,
     /// Whether these are the properties of one thing: JSON prints an object, not an array.
     is_one: bool,
 }
 
 impl Rows {
     pub fn new(columns: Vec<String>, rows: Vec<Vec<Value>>) -> Self {
-        Self { columns, rows, is_one: false }
+        Self { columns, rows, units: Vec::new(), is_one: false }
     }
 
     /// The properties of one thing; `object` must be a JSON object.
@@ -60,23 +64,40 @@ impl Rows {
             Value::Object(map) => map.into_iter().unzip(),
             other => (vec!["value".to_owned()], vec![other]),
         };
-        Self { columns, rows: vec![row], is_one: true }
+        Self { columns, rows: vec![row], units: Vec::new(), is_one: true }
+    }
+
+    /// Units of the columns: a table has them in its headings, and what is of the unit `time` as people
+    /// read it.
+    pub fn with_units(self, units: Vec<Option<String>>) -> Self {
+        Self { units, ..self }
     }
 
     pub fn print(&self, format: Format) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
+        self.write(format, None, &mut stdout)?;
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// A table in lines of at most `width` characters, where there is a width.
+    pub fn write(
+        &self,
+        format: Format,
+        width: Option<usize>,
+        mut out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         match format {
-            Format::Table => write!(stdout, "{}", self.table())?,
+            Format::Table => write!(out, "{}", self.table(width))?,
             Format::Json if self.repeated().is_some() => {
                 let name = self.repeated().unwrap_or_default();
                 return Err(bad_input(anyhow::anyhow!(
                     "two columns are called `{name}`; rename one with `as`"
                 )));
             }
-            Format::Json => writeln!(stdout, "{}", serde_json::to_string_pretty(&self.json())?)?,
-            Format::Csv => self.write_csv(&mut stdout)?,
+            Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&self.json())?)?,
+            Format::Csv => self.write_csv(&mut out)?,
         }
-        stdout.flush()?;
         Ok(())
     }
 
@@ -108,29 +129,52 @@ impl Rows {
         Ok(())
     }
 
-    fn table(&self) -> String {
-        if self.is_one {
-            let rows = self
-                .columns
-                .iter()
-                .zip(&self.rows[0])
-                .map(|(key, value)| vec![key.clone(), shown(value)]);
-            return report::table(
-                &[Column::left("property"), Column::right("value")],
-                &rows.collect::<Vec<_>>(),
-            );
+    fn table(&self, width: Option<usize>) -> String {
+        let (columns, rows) = if self.is_one { self.properties() } else { self.cells() };
+        match width {
+            Some(width) => narrow(&columns, &rows, width),
+            None => report::table(&columns, &rows),
         }
-        let rows: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    }
+
+    fn properties(&self) -> (Vec<Column>, Vec<Vec<String>>) {
+        let columns = vec![Column::left("property"), Column::right("value")];
+        let rows = self.columns.iter().zip(&self.rows[0]);
+        (columns, rows.map(|(key, value)| vec![key.clone(), shown(value)]).collect())
+    }
+
+    fn cells(&self) -> (Vec<Column>, Vec<Vec<String>>) {
+        let cell = |(at, value): (usize, &Value)| match (self.unit(at), value.as_f64()) {
+            (Some("time"), Some(time)) => utc(time),
+            _ => shown(value),
+        };
         let is_number =
             |at: usize| self.rows.iter().all(|row| row[at].is_number() || row[at].is_null());
-        let column = |(at, name): (usize, &String)| match is_number(at) {
-            true => Column::right(name),
-            false => Column::left(name),
+        let column = |at: usize| match is_number(at) {
+            true => Column::right(self.heading(at)),
+            false => Column::left(self.heading(at)),
         };
-        let columns: Vec<_> = self.columns.iter().enumerate().map(column).collect();
-        report::table(&columns, &rows)
+        let rows = self.rows.iter().map(|row| row.iter().enumerate().map(cell).collect());
+        ((0..self.columns.len()).map(column).collect(), rows.collect())
     }
+
+    fn unit(&self, column: usize) -> Option<&str> {
+        self.units.get(column)?.as_deref()
+    }
+
+    /// With its unit, where the name does not say it.
+    fn heading(&self, column: usize) -> String {
+        let name = harmless(&self.columns[column]);
+        match self.unit(column) {
+            Some(unit) if unit != "time" && unit != name => format!("{name} [{unit}]"),
+            Some(_) | None => name,
+        }
+    }
+}
+
+/// A number in full; blank where it is not known.
+pub fn known(value: Option<impl ToString>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
 }
 
 /// A value in full, for programs; missing is empty.
@@ -152,6 +196,15 @@ fn shown(value: &Value) -> String {
             }
             _ => format!("{number:.3e}"),
         },
-        _ => exact(value),
+        _ => harmless(&exact(value)),
     }
+}
+
+/// Without characters that would steer the terminal or break the table.
+fn harmless(text: &str) -> String {
+    let written = |c: char| match c.is_control() {
+        true => c.escape_default().collect(),
+        false => c.to_string(),
+    };
+    text.chars().map(written).collect()
 }

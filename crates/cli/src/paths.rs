@@ -23,6 +23,11 @@ impl Workplace {
         self.folder.join("figures").join(sweep)
     }
 
+    /// The folder of exports to one format, of whatever sweeps.
+    pub fn exports(&self, format: &str) -> PathBuf {
+        self.folder.join("exports").join(format)
+    }
+
     pub fn cache(&self) -> PathBuf {
         self.folder.join("cache")
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use spec::SweepSpec;
-use store::{Store, StoredSweep};
+use spec::{Keep, SweepSpec};
+use store::{Store, StoredSweep, SweepRecord};
 
 use crate::exit::bad_input;
 
@@ -35,7 +35,33 @@ impl StoredSweepArgs {
 pub async fn stored_sweep(store: &Store, db: &Path, name: &str) -> anyhow::Result<SweepSpec> {
     let sweeps = store.sweeps().await?;
     let StoredSweep { record, .. } = find_sweep(&sweeps, db, name)?;
+    if record.is_import() {
+        return imported(store, record).await;
+    }
     SweepSpec::parse("stored sweep", &record.source, &[]).context("the store's own sweep file")
+}
+
+/// What was imported has results and no trials to train.
+async fn imported(store: &Store, record: &SweepRecord) -> anyhow::Result<SweepSpec> {
+    let results = store.trial_results(&record.name).await?;
+    let variants =
+        || results.iter().filter_map(|result| Some((result.trial_id, result.variant.clone()?)));
+    let mut variant_names = Vec::new();
+    for (_, name) in variants() {
+        if !variant_names.contains(&name) {
+            variant_names.push(name);
+        }
+    }
+    Ok(SweepSpec {
+        name: record.name.clone(),
+        text: record.source.clone(),
+        trials: Vec::new(),
+        variants: variants().collect(),
+        variant_names,
+        transfers: Vec::new(),
+        slurm: None,
+        keep: Keep::default(),
+    })
 }
 
 /// The sweep of this name among all of a store.

@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use analysis::Fit;
-use report::Column;
+use report::{Column, Look, Table};
 use scheduler::{Plan, PlannedTrial};
 use spec::{SegmentId, SweepSpec, TrialId};
 use store::{SegmentState, Spent, Store, TrialResult};
 
 use crate::analyse::{Analysis, Outcome, X, describe, geometric_mean, options};
-use crate::draw::{Curves, Drawing};
+use crate::draw::{Curves, Drawing, best_size};
+use crate::figure_file::{self, Named};
+use crate::input::InputArgs;
+use crate::output::known;
 use crate::paths::Workplace;
 use crate::progress::say;
 
@@ -80,7 +83,8 @@ pub async fn conclude(
     let folder = workplace.figures(&sweep.name);
     if !is_drawn(store, sweep, &findings, &folder).await? {
         let others = findings.other_fits();
-        draw(store, sweep, plan, &findings, (&fits, &others), &folder).await?;
+        let figures = figures(store, sweep, plan, &findings, (&fits, &others)).await?;
+        figure_file::write_all(&figures, Look::default(), &folder)?;
         let analyses = std::iter::once(&findings.main).chain(&findings.others);
         for (analysis, fits) in analyses.zip(std::iter::once(&fits).chain(&others)) {
             for fit in fits {
@@ -121,10 +125,10 @@ fn print(
 ) -> anyhow::Result<()> {
     let (analysis, results) = (&findings.main, &findings.all);
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", best_per_size(analysis))?;
+    write!(out, "{}", best_per_size(analysis).text())?;
     let variants = &sweep.variant_names;
     if !variants.is_empty() {
-        write!(out, "\n{}", best_per_variant(analysis, variants))?;
+        write!(out, "\n{}", best_per_variant(analysis, variants).text())?;
     }
     write_fits(&mut out, analysis, fits)?;
     write_forecast(&mut out, analysis)?;
@@ -146,23 +150,25 @@ fn print(
     let figures = workplace.figures(&sweep.name);
     let figure = if variants.is_empty() { "scaling.png" } else { "variants.png" };
     writeln!(out, "figures: {}", figures.join(figure).display())?;
-    write_next_steps(&mut out, &sweep.name, workplace)
+    let largest = results.iter().map(|result| result.train_flops).fold(0.0, f64::max);
+    write_next_steps(&mut out, &sweep.name, workplace, 10.0 * largest)
 }
 
-/// Draws the figures of what the store holds of a sweep, with the first of the fits of the main metric
-/// and of each other one.
+/// The figures of what the store holds of a sweep, with the first of the fits of the main metric and of
+/// each other one.
 ///
 /// # Errors
-/// The store's, or a file that cannot be written.
-pub async fn draw(
+/// The store's.
+pub async fn figures(
     store: &Store,
     sweep: &SweepSpec,
     plan: &Plan,
     findings: &Findings,
     (fits, other_fits): (&[Fit], &[Vec<Fit>]),
-    folder: &Path,
-) -> anyhow::Result<Vec<PathBuf>> {
+) -> anyhow::Result<Vec<Named>> {
     let others = findings.others.iter().zip(other_fits).map(|(other, fits)| (other, fits.first()));
+    let shown = with_curves(&findings.all);
+    let curves = async |metric| store.learning_curves(&sweep.name, metric, &shown).await;
     let drawing = Drawing {
         sweep,
         all: &findings.all,
@@ -170,18 +176,54 @@ pub async fn draw(
         fit: fits.first(),
         others: &others.collect::<Vec<_>>(),
         curves: Curves {
-            train_loss: &store.learning_curves(&sweep.name, "train_loss").await?,
-            val_loss: &store.learning_curves(&sweep.name, "val_loss").await?,
-            attention_logit: &store.learning_curves(&sweep.name, "attention_logit_max").await?,
-            attention_entropy: &store.learning_curves(&sweep.name, "attention_entropy").await?,
+            n_trials: shown.len(),
+            train_loss: &curves("train_loss").await?,
+            val_loss: &curves("val_loss").await?,
+            attention_logit: &curves("attention_logit_max").await?,
+            attention_entropy: &curves("attention_entropy").await?,
         },
         diverged: &diverged(store, sweep, plan).await?,
     };
-    drawing.write(folder)
+    Ok(drawing.figures())
+}
+
+/// The trials whose courses are drawn: all, or those of the first seeds where a figure of all would be a
+/// blot that takes minutes to draw.
+fn with_curves(all: &[TrialResult]) -> Vec<TrialId> {
+    const MOST: usize = 2000;
+    let mut by_seed: Vec<_> = all.iter().map(|trial| (trial.seed, trial.trial_id)).collect();
+    if all.len() > MOST {
+        // A stable order: of one seed those that are first in the plan.
+        by_seed.sort_by_key(|(seed, _)| *seed);
+        by_seed.truncate(MOST);
+    }
+    by_seed.into_iter().map(|(_, trial_id)| trial_id).collect()
+}
+
+/// As [`figures`], and what the best size is at each compute; `y` as in [`Findings::read`].
+///
+/// # Errors
+/// The store's, or what a fit of sizes refuses.
+pub async fn every_figure(
+    store: &Store,
+    (sweep, db): (&SweepSpec, &Path),
+    plan: &Plan,
+    findings: &Findings,
+    (fits, other_fits): (&[Fit], &[Vec<Fit>]),
+    y: Option<&str>,
+) -> anyhow::Result<Vec<Named>> {
+    let mut all = figures(store, sweep, plan, findings, (fits, other_fits)).await?;
+    // A best size is one of a variant, not of all together.
+    let variants = sweep.variant_names.iter().map(|name| Some(name.as_str()));
+    for variant in if variants.len() == 0 { vec![None] } else { variants.collect() } {
+        let input = InputArgs::of_largest_set(sweep, db, y, variant);
+        all.extend(best_size::figures(&input, variant).await?);
+    }
+    Ok(all)
 }
 
 /// The step at which each diverged trial did so.
-async fn diverged(
+pub async fn diverged(
     store: &Store,
     sweep: &SweepSpec,
     plan: &Plan,
@@ -213,9 +255,9 @@ impl Best<'_> {
             report::error(self.value),
             report::error(geometric_mean(&losses)),
             self.trials.len().to_string(),
-            first.steps.to_string(),
+            known(first.steps),
             report::scientific(first.train_flops),
-            first.learning_rate.to_string(),
+            known(first.learning_rate),
         ]
     }
 }
@@ -241,6 +283,13 @@ fn best_by<'a, K: Ord>(
     best
 }
 
+/// The configuration with the smallest mean over its seeds: one of its trials, the mean, and how many
+/// seeds.
+pub fn best_of_all(analysis: &Analysis) -> Option<(&TrialResult, f64, usize)> {
+    let best = best_by(analysis, |_| ()).remove(&())?;
+    Some((best.trials[0], best.value, best.trials.len()))
+}
+
 fn columns(named: impl IntoIterator<Item = Column>, y: &str) -> Vec<Column> {
     let measured = [
         Column::right(y),
@@ -255,7 +304,7 @@ fn columns(named: impl IntoIterator<Item = Column>, y: &str) -> Vec<Column> {
 
 /// A row per variant, shape and data size: the configuration with the smallest error over its seeds'
 /// mean.
-fn best_per_size(analysis: &Analysis) -> String {
+pub fn best_per_size(analysis: &Analysis) -> Table {
     let results = &analysis.results;
     let has_variants = results.iter().any(|result| result.variant.is_some());
     let has_families = results.iter().any(|result| result.family != results[0].family);
@@ -289,11 +338,11 @@ fn best_per_size(analysis: &Analysis) -> String {
         Some(Column::right("params")),
         Some(Column::right("unique examples")),
     ];
-    report::table(&columns(named.into_iter().flatten(), &heading(analysis)), &rows)
+    Table { columns: columns(named.into_iter().flatten(), &heading(analysis)), rows }
 }
 
 /// A row per variant, in the order of the sweep's file.
-fn best_per_variant(analysis: &Analysis, variants: &[String]) -> String {
+pub fn best_per_variant(analysis: &Analysis, variants: &[String]) -> Table {
     let best = best_by(analysis, |result| result.variant.as_deref());
     let row = |name: &String| {
         let best = best.get(&Some(name.as_str()))?;
@@ -313,7 +362,7 @@ fn best_per_variant(analysis: &Analysis, variants: &[String]) -> String {
         Column::right("params"),
         Column::right("unique examples"),
     ];
-    report::table(&columns(named, &heading(analysis)), &rows)
+    Table { columns: columns(named, &heading(analysis)), rows }
 }
 
 fn heading(analysis: &Analysis) -> String {
@@ -401,12 +450,13 @@ fn write_next_steps(
     out: &mut impl Write,
     sweep: &str,
     workplace: &Workplace,
+    target: f64,
 ) -> anyhow::Result<()> {
     let db = workplace.db.display();
     writeln!(
         out,
         "next:    isoflop query --db {db} \"select * from trial_result where sweep = '{sweep}'\""
     )?;
-    writeln!(out, "         isoflop predict --db {db} {sweep} --target 1e18")?;
+    writeln!(out, "         isoflop predict --db {db} {sweep} --target {target:.0e}")?;
     Ok(())
 }

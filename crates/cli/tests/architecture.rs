@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-const WITHOUT_LIBTORCH: [&str; 10] = [
+const WITHOUT_LIBTORCH: [&str; 11] = [
     "spec",
     "data",
     "scheduler",
@@ -10,6 +10,7 @@ const WITHOUT_LIBTORCH: [&str; 10] = [
     "table",
     "analysis",
     "report",
+    "export",
     "serve",
     "cli",
     "test-support",
@@ -51,7 +52,7 @@ fn scheduler_store_table_and_analysis_do_not_know_each_other() {
 
 #[test]
 fn sql_lives_in_the_store_alone() {
-    for krate in ["spec", "data", "scheduler", "analysis", "report", "serve", "train"] {
+    for krate in ["spec", "data", "scheduler", "analysis", "report", "export", "serve", "train"] {
         assert!(!depends(krate, "sqlx"), "`{krate}` now speaks SQL");
     }
 }
@@ -59,7 +60,9 @@ fn sql_lives_in_the_store_alone() {
 /// It takes longer to build than all else together: nothing but tables waits for it.
 #[test]
 fn polars_lives_in_the_table_alone() {
-    for krate in ["spec", "data", "scheduler", "store", "analysis", "report", "serve", "train"] {
+    for krate in
+        ["spec", "data", "scheduler", "store", "analysis", "report", "export", "serve", "train"]
+    {
         assert!(!depends(krate, "polars"), "`{krate}` now waits for polars");
     }
 }

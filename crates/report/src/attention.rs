@@ -1,7 +1,6 @@
 //! Figure: how large attention logits become during training, by learning rate, as Dehghani et al.
 //! (2302.05442, figure 1) show it; and below, where it was measured, how even attention stays.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
@@ -11,6 +10,7 @@ use crate::plan::{Panel, Plan};
 use crate::style::{
     FRONTIER, HEIGHT, INK, LINE_WIDTH, STRONG_WIDTH, Stroke, size_colour, variant_dash,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 #[derive(Clone, Debug)]
 pub struct AttentionFigure {
@@ -48,10 +48,8 @@ pub struct Course {
 /// Height of each of two plots.
 const HALF: f64 = 0.62 * HEIGHT;
 
-impl AttentionFigure {
-    /// # Errors
-    /// No logit that the axes can show.
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for AttentionFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let x = Axis::over(Scale::Linear, self.steps());
         let axis = |scale, courses: &[Course]| {
             let values = courses.iter().flat_map(|course| &course.points).map(|(_, y)| *y);
@@ -63,11 +61,11 @@ impl AttentionFigure {
         Ok(match axis(Scale::Linear, &self.entropies) {
             None => self
                 .plan(x, [Panel::whole(&self.logit_label, logit)])
-                .draw(|canvas, [frame]| self.paint(canvas, frame, &self.logits)),
+                .draw(look, |canvas, [frame]| self.paint(canvas, frame, &self.logits)),
             Some(entropy) => {
                 let panel = |y_label, y| Panel { y_label, y, height: HALF };
                 let panels = [panel(&self.logit_label, logit), panel(&self.entropy_label, entropy)];
-                self.plan(x, panels).draw(|canvas, [upper, lower]| {
+                self.plan(x, panels).draw(look, |canvas, [upper, lower]| {
                     self.paint(canvas, upper, &self.logits);
                     self.paint(canvas, lower, &self.entropies);
                 })
@@ -75,6 +73,25 @@ impl AttentionFigure {
         })
     }
 
+    fn data(&self) -> Data {
+        let (rates, variants) = (&self.rates, &self.variants);
+        let name = |names: &[String], at: usize| names.get(at).cloned().unwrap_or_default();
+        let of = |part: &str, courses: &[Course]| -> Vec<Datum> {
+            let rows = courses.iter().flat_map(|course| {
+                let (rate, variant) = (name(rates, course.rate), name(variants, course.variant));
+                let measured = Datum::pairs(part, &course.points);
+                let end = course.diverged.map(|step| Datum::new("diverged", step, f64::NAN));
+                measured.chain(end).map(move |row| row.of(&rate).variant(&variant))
+            });
+            rows.collect()
+        };
+        let logits = of(&self.logit_label, &self.logits);
+        let entropies = of(&self.entropy_label, &self.entropies);
+        Data::new(&self.x_label, "value", logits.into_iter().chain(entropies))
+    }
+}
+
+impl AttentionFigure {
     fn plan<'a, const N: usize>(&'a self, x: Axis, panels: [Panel<'a>; N]) -> Plan<'a, N> {
         let (title, x_label) = (&self.title, &self.x_label);
         Plan { title, x_label, x, x_ticks: None, panels, legend: self.legend() }

@@ -1,9 +1,6 @@
 //! Extrapolation on many curves at once: a small plot for each, with the points that were fitted,
 //! those that were held out, and what each estimator made of them.
 
-use plotters::style::RGBColor;
-
-use crate::DrawError;
 use crate::axis::{Axis, Scale, Ticks, on_log_axes};
 use crate::canvas::{self, Anchor, Canvas, Spot, Type, shortened, text_width};
 use crate::curve::{CurvePoint, Drawn, within_reach};
@@ -11,9 +8,10 @@ use crate::frame::{BOTTOM, EDGE, Frame, Title, set, y_tick_room, y_ticks};
 use crate::legend::{Entry, Glyph, Rows};
 use crate::mark::Marker;
 use crate::style::{
-    BAND_OPACITY, Dash, INK, LABEL_SIZE, LEADING, LINE_WIDTH, SMALL_SIZE, SOFT_INK, STRONG_WIDTH,
-    Stroke, THIN_WIDTH, WIDTH, category_colour, for_text, variant_dash,
+    BAND_OPACITY, Colour, Dash, INK, LABEL_SIZE, LEADING, LINE_WIDTH, PaperSize, SMALL_SIZE,
+    SOFT_INK, STRONG_WIDTH, Stroke, THIN_WIDTH, category_colour, variant_dash,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 const PANEL_TITLE_SIZE: f64 = 12.0;
 /// Above a plot: its title and the estimators' errors.
@@ -85,19 +83,20 @@ struct Cell<'a> {
     y_ticks: Ticks,
 }
 
-impl BacktestFigure {
+impl Figure for BacktestFigure {
     /// Panels without a point are left out.
-    pub fn svg(&self) -> Result<String, DrawError> {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let drawable: Vec<_> =
             self.panels.iter().filter_map(|panel| Some((panel, panel.axes()?))).collect();
-        let title = Title::of(&self.title);
-        let legend = Rows::of(self.entries(), WIDTH - 2.0 * EDGE);
+        let title = Title::of(&self.title, look);
+        let width = look.size.width();
+        let legend = Rows::of(self.entries(), width - 2.0 * EDGE);
         let legend_top = title.bottom();
         let top = legend_top + legend.height() + LEGEND_GAP;
-        let grid = Grid::of(&drawable, top);
+        let grid = Grid::of(&drawable, top, look.size);
         let cells: Vec<Cell> = (0..).zip(drawable).map(|(i, panel)| grid.cell(i, panel)).collect();
         let whole = around(&cells).ok_or(DrawError::Nothing { figure: "backtest" })?;
-        Ok(canvas::draw(WIDTH, whole.bottom + BOTTOM, &self.title, |canvas| {
+        Ok(canvas::draw(look.theme, (width, whole.bottom + BOTTOM), &self.title, |canvas| {
             cells.iter().for_each(|cell| self.draw_cell(canvas, cell));
             whole.draw_x_label(canvas, &self.x_label);
             whole.draw_y_label(canvas, &self.y_label);
@@ -106,6 +105,23 @@ impl BacktestFigure {
         }))
     }
 
+    fn data(&self) -> Data {
+        let of = |panel: &BacktestPanel| {
+            let points = Datum::pairs("fitted", &panel.train)
+                .chain(Datum::pairs("held out", &panel.held_out));
+            let curves = panel.curves.iter().flat_map(|curve| {
+                let name = self.estimators.get(curve.estimator).map_or("", String::as_str);
+                Datum::pairs("curve", &curve.points).map(move |row| row.variant(name))
+            });
+            let band = panel.band.iter().map(|at| Datum::on_curve(&self.band_label, at));
+            let rows = points.chain(curves).chain(band);
+            rows.map(|row| row.of(&panel.title)).collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, &self.y_label, self.panels.iter().flat_map(of))
+    }
+}
+
+impl BacktestFigure {
     fn draw_cell(&self, canvas: &mut Canvas, cell: &Cell) {
         let (panel, frame) = (cell.panel, &cell.frame);
         frame.draw_grid(canvas, &cell.x_ticks, &cell.y_ticks);
@@ -133,7 +149,7 @@ impl BacktestFigure {
             if end > right {
                 break;
             }
-            let colour = for_text(colour(curve.estimator));
+            let colour = colour(curve.estimator).for_text();
             let how = Type { colour, ..set(SMALL_SIZE, Anchor::Left) };
             canvas.text(&text, (x, at.1), how);
             x = end + ERROR_GAP;
@@ -159,15 +175,15 @@ impl BacktestFigure {
 }
 
 impl Grid {
-    fn of(panels: &[(&BacktestPanel, (Axis, Axis))], top: f64) -> Self {
-        let columns = match panels.len() {
-            0 | 1 => 1,
-            2..=4 => 2,
-            5..=9 => 3,
-            10.. => 4,
+    fn of(panels: &[(&BacktestPanel, (Axis, Axis))], top: f64, size: PaperSize) -> Self {
+        let columns = match (size, panels.len()) {
+            (_, 0 | 1) => 1,
+            (_, 2..=4) | (PaperSize::Column, 5..) => 2,
+            (PaperSize::Page, 5..=9) => 3,
+            (PaperSize::Page, 10..) => 4,
         };
         let left = EDGE + LABEL_SIZE * LEADING;
-        let step = (WIDTH - EDGE - left + COLUMN_GAP) / columns as f64;
+        let step = (size.width() - EDGE - left + COLUMN_GAP) / columns as f64;
         let height = (ASPECT * step).min(MOST_HEIGHT);
         let room = |(_, (_, y)): &(_, (Axis, Axis))| {
             y_tick_room(&y_ticks(y, height, SMALL_SIZE), SMALL_SIZE)
@@ -229,7 +245,7 @@ impl BacktestPanel {
     }
 }
 
-fn colour(estimator: usize) -> RGBColor {
+fn colour(estimator: usize) -> Colour {
     estimator.checked_sub(1).map_or(INK, category_colour)
 }
 

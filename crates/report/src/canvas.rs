@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use plotters::backend::SVGBackend;
 use plotters::element::{DashedPathElement, Drawable};
-use plotters::prelude::{DrawingBackend, IntoFont, RGBColor};
+use plotters::prelude::{DrawingBackend, IntoFont};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, ShapeStyle, TextStyle, register_font};
 
-use crate::style::{Dash, FONT, FONT_FAMILY, PAPER, Stroke};
+use crate::style::{Colour, Dash, FONT, FONT_FAMILY, PAPER, Stroke, Theme};
 
 /// Backend pixels in one px of the figure.
 const UNITS: f64 = 10.0;
@@ -57,25 +57,26 @@ pub(crate) enum Direction {
 #[derive(Clone, Copy)]
 pub(crate) struct Type {
     pub(crate) size: f64,
-    pub(crate) colour: RGBColor,
+    pub(crate) colour: Colour,
     pub(crate) anchor: Anchor,
     pub(crate) direction: Direction,
 }
 
 pub(crate) struct Canvas<'a> {
     backend: SVGBackend<'a>,
+    theme: Theme,
 }
 
 /// An SVG of `width` x `height` px with what `paint` draws on it.
 pub(crate) fn draw(
-    width: f64,
-    height: f64,
+    theme: Theme,
+    (width, height): (f64, f64),
     title: &str,
     paint: impl FnOnce(&mut Canvas),
 ) -> String {
     let size = (units(width).unsigned_abs(), units(height).unsigned_abs());
     let mut svg = String::new();
-    let mut canvas = Canvas { backend: SVGBackend::with_string(&mut svg, size) };
+    let mut canvas = Canvas { backend: SVGBackend::with_string(&mut svg, size), theme };
     canvas.fill(&[(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)], PAPER, 1.0);
     paint(&mut canvas);
     canvas.backend.present().expect(DRAWN);
@@ -108,7 +109,7 @@ impl Canvas<'_> {
         if spots.len() < 2 || stroke.width == 0.0 {
             return;
         }
-        let style = shape(stroke);
+        let style = self.shape(stroke);
         let path: Vec<BackendCoord> = spots.iter().copied().map(coord).collect();
         match stroke.dash {
             Dash::Solid => self.backend.draw_path(path, &style).expect(DRAWN),
@@ -121,25 +122,26 @@ impl Canvas<'_> {
         }
     }
 
-    pub(crate) fn fill(&mut self, outline: &[Spot], colour: RGBColor, opacity: f64) {
-        let style = ShapeStyle { color: colour.mix(opacity), filled: true, stroke_width: 0 };
+    pub(crate) fn fill(&mut self, outline: &[Spot], colour: Colour, opacity: f64) {
+        let style = self.filled(colour, opacity);
         let path: Vec<BackendCoord> = outline.iter().copied().map(coord).collect();
         self.backend.fill_polygon(path, &style).expect(DRAWN);
     }
 
     /// A filled shape with an outline; `spots` without the closing one.
-    pub(crate) fn outlined(&mut self, spots: &[Spot], fill: RGBColor, outline: Stroke) {
+    pub(crate) fn outlined(&mut self, spots: &[Spot], fill: Colour, outline: Stroke) {
         self.fill(spots, fill, 1.0);
         let closed: Vec<Spot> = spots.iter().chain(spots.first()).copied().collect();
         self.line(&closed, outline);
     }
 
-    pub(crate) fn disc(&mut self, centre: Spot, radius: f64, fill: RGBColor, outline: Stroke) {
+    pub(crate) fn disc(&mut self, centre: Spot, radius: f64, fill: Colour, outline: Stroke) {
         let radius = units(radius).unsigned_abs();
-        let filled = ShapeStyle { color: fill.to_rgba(), filled: true, stroke_width: 0 };
+        let filled = self.filled(fill, 1.0);
         self.backend.draw_circle(coord(centre), radius, &filled, true).expect(DRAWN);
         if outline.width > 0.0 {
-            self.backend.draw_circle(coord(centre), radius, &shape(outline), false).expect(DRAWN);
+            let outline = self.shape(outline);
+            self.backend.draw_circle(coord(centre), radius, &outline, false).expect(DRAWN);
         }
     }
 
@@ -181,15 +183,25 @@ impl Canvas<'_> {
         };
         let size = stretch.size(how.size) * SVG_FONT_RATIO * UNITS;
         let font = (FONT_FAMILY, size).into_font().transform(transform);
-        let style = TextStyle::from(font).color(&how.colour).pos(Pos::new(h_pos, VPos::Center));
+        let colour = self.theme.rgb(how.colour);
+        let style = TextStyle::from(font).color(&colour).pos(Pos::new(h_pos, VPos::Center));
         let visible: String = stretch.text.chars().filter(|c| !c.is_control()).collect();
         let visible = with_firm_ends(&visible);
         self.backend.draw_text(&visible, &style, coord(at)).expect(DRAWN);
     }
+
+    fn shape(&self, stroke: Stroke) -> ShapeStyle {
+        let color = self.theme.rgb(stroke.colour).mix(stroke.opacity);
+        ShapeStyle { color, filled: false, stroke_width: units(stroke.width).unsigned_abs() }
+    }
+
+    fn filled(&self, colour: Colour, opacity: f64) -> ShapeStyle {
+        ShapeStyle { color: self.theme.rgb(colour).mix(opacity), filled: true, stroke_width: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Level {
+pub(crate) enum Level {
     Base,
     Raised,
     Lowered,
@@ -216,9 +228,9 @@ impl Level {
 }
 
 /// A stretch of text at one height.
-struct Stretch<'a> {
-    text: &'a str,
-    level: Level,
+pub(crate) struct Stretch<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) level: Level,
 }
 
 impl Stretch<'_> {
@@ -245,7 +257,7 @@ fn with_firm_ends(text: &str) -> String {
 }
 
 /// Splits at `^{..}` and `_{..}`; an opening without its end is text like any other.
-fn stretches(text: &str) -> Vec<Stretch<'_>> {
+pub(crate) fn stretches(text: &str) -> Vec<Stretch<'_>> {
     let mut rest = text;
     let mut found = Vec::new();
     while let Some((before, level, after)) = next_shift(rest)
@@ -271,7 +283,7 @@ fn next_shift(text: &str) -> Option<(&str, Level, &str)> {
 }
 
 /// The text without its markup: `10^{9}` is `10^9`.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     stretches(text).iter().flat_map(|stretch| [stretch.level.mark(), stretch.text]).collect()
 }
 
@@ -320,11 +332,6 @@ fn hard_wrap(line: String, size: f64, width: f64) -> Vec<String> {
         }
     }
     pieces
-}
-
-fn shape(stroke: Stroke) -> ShapeStyle {
-    let stroke_width = units(stroke.width).unsigned_abs();
-    ShapeStyle { color: stroke.colour, filled: false, stroke_width }
 }
 
 fn units(px: f64) -> i32 {

@@ -2,9 +2,7 @@
 //! colour of their own loss, lines of equal compute and the efficient frontier.
 
 use ::contour::ContourBuilder;
-use plotters::style::RGBColor;
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Anchor, Canvas, Spot, Type, text_width};
 use crate::frame::{Frame, set};
@@ -13,9 +11,10 @@ use crate::mark::Marker;
 use crate::number::power_of_ten;
 use crate::plan::{Panel, Plan};
 use crate::style::{
-    Dash, FRONTIER, LEADING, LINE_WIDTH, PAPER, SMALL_SIZE, SOFT_INK, STRONG_WIDTH, Stroke,
-    THIN_WIDTH, for_text, sequential,
+    Colour, Dash, FRONTIER, LEADING, LINE_WIDTH, PAPER, SMALL_SIZE, SOFT_INK, STRONG_WIDTH, Stroke,
+    THIN_WIDTH, sequential,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 /// Least distance, in px, of a line's label from the frame.
 const LABEL_MARGIN: f64 = 6.0;
@@ -76,7 +75,7 @@ struct Line {
     label: String,
     stroke: Stroke,
     /// Of the label.
-    colour: RGBColor,
+    colour: Colour,
 }
 
 /// Labels on lines, each where it is farthest from what is already there.
@@ -87,8 +86,8 @@ struct Labels<'a> {
     boxes: Vec<(Spot, Spot)>,
 }
 
-impl ContourFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for ContourFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.surface.axes().ok_or(DrawError::Nothing { figure: "contour" })?;
         let plan = Plan {
             title: &self.title,
@@ -98,9 +97,22 @@ impl ContourFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let trial = |at: &ContourTrial| Datum::new("measured", at.x, at.y).z(at.value);
+        let trials = self.trials.iter().map(trial);
+        let lines = self.frontier.iter().chain(&self.iso_flops);
+        let lines = lines.flat_map(|line| {
+            Datum::pairs("line", &line.points).map(|row| row.of(&line.label)).collect::<Vec<_>>()
+        });
+        let data = Data::new(&self.x_label, &self.y_label, trials.chain(lines));
+        data.with_z(&self.value_label)
+    }
+}
+
+impl ContourFigure {
     fn colours(&self) -> Colours {
         let mut levels: Vec<f64> =
             self.levels.iter().copied().filter(|level| Scale::Log.shows(*level)).collect();
@@ -222,7 +234,7 @@ impl Surface {
 }
 
 impl Colours {
-    fn of(&self, value: f64) -> RGBColor {
+    fn of(&self, value: f64) -> Colour {
         let steps = self.levels.windows(2).map(|pair| {
             let share = (value / pair[0]).ln() / (pair[1] / pair[0]).ln();
             share.clamp(0.0, 1.0)
@@ -243,7 +255,7 @@ impl Labels<'_> {
         let (left, right) = (at.0 - half.0, at.0 + half.0);
         let (top, bottom) = (at.1 - half.1, at.1 + half.1);
         canvas.fill(&[(left, top), (right, top), (right, bottom), (left, bottom)], PAPER, 0.8);
-        let how = Type { colour: for_text(line.colour), ..set(SMALL_SIZE, Anchor::Centre) };
+        let how = Type { colour: line.colour.for_text(), ..set(SMALL_SIZE, Anchor::Centre) };
         canvas.text(&line.label, *at, how);
         self.boxes.push((*at, half));
     }
@@ -267,7 +279,7 @@ impl Labels<'_> {
     }
 }
 
-fn level_stroke(colour: RGBColor) -> Stroke {
+fn level_stroke(colour: Colour) -> Stroke {
     Stroke::solid(colour, LINE_WIDTH)
 }
 

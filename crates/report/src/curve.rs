@@ -1,10 +1,9 @@
 //! A fitted curve and its bands: paler and dashed beyond the last measured point.
 
-use plotters::style::RGBColor;
-
+use crate::Datum;
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
-use crate::style::{EXTRAPOLATED, INK, STRONG_WIDTH, Stroke};
+use crate::style::{Colour, EXTRAPOLATED, INK, STRONG_WIDTH, Stroke};
 
 /// How far a band may widen the axis at either end, over what that axis spans without it.
 const BAND_REACH: f64 = 0.25;
@@ -71,7 +70,7 @@ impl Drawn<'_> {
         &self,
         canvas: &mut Canvas,
         frame: &Frame,
-        colour: RGBColor,
+        colour: Colour,
         opacity: f64,
     ) {
         let mut whole = self.shown(frame);
@@ -108,6 +107,10 @@ impl Drawn<'_> {
 }
 
 impl FitCurve {
+    pub(crate) fn data(&self) -> impl Iterator<Item = Datum> {
+        self.curve.iter().map(|at| Datum::on_curve("fit", at).of(&self.label))
+    }
+
     pub(crate) fn drawn(&self) -> Drawn<'_> {
         Drawn { points: &self.curve, last_x: self.last_measured_x }
     }

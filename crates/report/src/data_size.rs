@@ -1,7 +1,6 @@
 //! Figure (ii): error against the number of unique examples at the largest compute, a line per
 //! model size.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
@@ -9,6 +8,7 @@ use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Palette, Point, Size, in_order, sizes};
 use crate::plan::{Panel, Plan};
 use crate::style::{LINE_WIDTH, Stroke};
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 /// Most data sizes that the axis names one by one.
 const MOST_NAMED: usize = 8;
@@ -31,8 +31,8 @@ pub struct SizeLine {
     pub points: Vec<Point>,
 }
 
-impl DataSizeFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for DataSizeFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "data size" })?;
         let plan = Plan {
             title: &self.title,
@@ -42,9 +42,20 @@ impl DataSizeFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let of = |line: &SizeLine| {
+            let label = line.size.label.clone();
+            let rows = line.points.iter().map(move |at| Datum::mean("measured", at).of(&label));
+            rows.collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, &self.y_label, self.lines.iter().flat_map(of))
+    }
+}
+
+impl DataSizeFigure {
     fn points(&self) -> impl Iterator<Item = &Point> {
         let points = self.lines.iter().flat_map(|line| &line.points);
         points.filter(|point| Scale::Log.shows(point.x) && Scale::Log.shows(point.y))

@@ -1,7 +1,6 @@
 //! A fitted law over its points: the curve with its bands and what it says about a target, and
 //! below, over the same x axis, how far each point is from the curve.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::curve::{CurvePoint, Drawn, FitCurve, fit_stroke, within_reach};
@@ -13,6 +12,7 @@ use crate::style::{
     BAND_OPACITY, Dash, EXTRAPOLATED, FRONTIER, INK, LINE_WIDTH, SOFT_INK, SPINE_WIDTH, Stroke,
     target_stroke,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 const CURVE_HEIGHT: f64 = 400.0;
 const RESIDUAL_HEIGHT: f64 = 180.0;
@@ -78,8 +78,8 @@ pub struct Target {
     pub at: CurvePoint,
 }
 
-impl FitFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for FitFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y, residual) = self.axes().ok_or(DrawError::Nothing { figure: "fit" })?;
         let plan = Plan {
             title: &self.title,
@@ -92,12 +92,29 @@ impl FitFigure {
             ],
             legend: self.legend(&y),
         };
-        Ok(plan.draw(|canvas, [upper, lower]| {
+        Ok(plan.draw(look, |canvas, [upper, lower]| {
             self.paint_fit(canvas, upper);
             self.paint_residuals(canvas, lower);
         }))
     }
 
+    fn data(&self) -> Data {
+        let groups = self.groups.iter().flat_map(|group| {
+            let row = |at: &FitPoint| Datum::new("measured", at.x, at.y).z(at.residual);
+            group.points.iter().map(move |at| row(at).of(&group.label))
+        });
+        let prediction = self.prediction.iter().flat_map(|prediction| {
+            let row = |at| Datum::on_curve("prediction", at).of(&prediction.label);
+            prediction.band.iter().map(row)
+        });
+        let target = self.target.iter();
+        let target = target.map(|target| Datum::on_curve("target", &target.at).of(&target.label));
+        let fitted = self.fit.data().chain(prediction).chain(target);
+        Data::new(&self.x_label, &self.y_label, groups.chain(fitted)).with_z("ln y - ln fit")
+    }
+}
+
+impl FitFigure {
     fn points(&self) -> impl Iterator<Item = &FitPoint> {
         self.groups.iter().flat_map(|group| &group.points)
     }

@@ -1,22 +1,23 @@
 //! Estimates with their intervals, one below another: a row per sweep, law or approach, its label
 //! on the left and its numbers on the right.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{self, Anchor, Canvas, Spot, shortened, text_width};
 use crate::frame::{BOTTOM, EDGE, Frame, Title, set};
 use crate::legend::{Entry, Glyph, Rows};
 use crate::mark::Marker;
 use crate::style::{
-    Dash, FRONTIER, GRID, GRID_WIDTH, LINE_WIDTH, STRONG_WIDTH, Stroke, TICK_SIZE, WIDTH,
-    category_colour, variant_dash,
+    Dash, FRONTIER, GRID, GRID_WIDTH, LINE_WIDTH, STRONG_WIDTH, Stroke, TICK_SIZE, category_colour,
+    variant_dash,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 const ROW: f64 = 26.0;
 /// Between a plot and the text beside it.
 const SIDE_GAP: f64 = 14.0;
-const MOST_LABEL: f64 = 260.0;
-const MOST_NUMBERS: f64 = 220.0;
+/// Of labels and numbers, over the figure's width.
+const MOST_LABEL: f64 = 0.3;
+const MOST_NUMBERS: f64 = 0.35;
 /// Half the height, in px, of the caps of an interval.
 const CAP: f64 = 4.0;
 
@@ -48,23 +49,35 @@ pub struct Reference {
     pub x: f64,
 }
 
-impl ForestFigure {
+impl Figure for ForestFigure {
     /// A row whose value cannot be shown keeps its label and numbers.
-    pub fn svg(&self) -> Result<String, DrawError> {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "forest" })?;
-        let title = Title::of(&self.title);
-        let frame = self.frame(x, y, title.bottom());
-        let legend = Rows::of(self.entries(), WIDTH - EDGE - frame.left);
+        let title = Title::of(&self.title, look);
+        let width = look.size.width();
+        let frame = self.frame(x, y, (title.bottom(), width));
+        let legend = Rows::of(self.entries(), width - EDGE - frame.left);
         let legend_top = frame.bottom + BOTTOM;
         let height =
             legend_top + legend.height() + if self.references.is_empty() { 0.0 } else { EDGE };
-        Ok(canvas::draw(WIDTH, height, &self.title, |canvas| {
-            self.draw_plot(canvas, &frame);
+        Ok(canvas::draw(look.theme, (width, height), &self.title, |canvas| {
+            self.draw_plot(canvas, &frame, width);
             title.draw(canvas, EDGE);
             legend.draw(canvas, (frame.left, legend_top));
         }))
     }
 
+    fn data(&self) -> Data {
+        let row = |row: &ForestRow| {
+            Datum::new("estimate", row.value, f64::NAN).of(&row.label).between(row.low, row.high)
+        };
+        let reference = |at: &Reference| Datum::new("reference", at.x, f64::NAN).of(&at.label);
+        let references = self.references.iter().map(reference);
+        Data::new(&self.x_label, "", self.rows.iter().map(row).chain(references))
+    }
+}
+
+impl ForestFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let shown = self.rows.iter().filter(|row| self.x_scale.shows(row.value));
         let mut rows = shown.flat_map(|row| [row.value, row.low, row.high]).peekable();
@@ -75,15 +88,15 @@ impl ForestFigure {
         Some((x, Axis::between(Scale::Linear, 0.0, self.rows.len() as f64)?))
     }
 
-    fn frame(&self, x: Axis, y: Axis, top: f64) -> Frame {
+    fn frame(&self, x: Axis, y: Axis, (top, width): (f64, f64)) -> Frame {
         let widest = |text: fn(&ForestRow) -> &str| {
             self.rows.iter().map(|row| text_width(text(row), TICK_SIZE)).fold(0.0, f64::max)
         };
-        let labels = widest(|row| &row.label).min(MOST_LABEL);
-        let numbers = widest(|row| &row.numbers).min(MOST_NUMBERS);
+        let labels = widest(|row| &row.label).min(MOST_LABEL * width);
+        let numbers = widest(|row| &row.numbers).min(MOST_NUMBERS * width);
         Frame {
             left: EDGE + labels + SIDE_GAP,
-            right: WIDTH - EDGE - numbers - SIDE_GAP,
+            right: width - EDGE - numbers - SIDE_GAP,
             top,
             bottom: top + ROW * self.rows.len() as f64,
             x,
@@ -92,7 +105,7 @@ impl ForestFigure {
         }
     }
 
-    fn draw_plot(&self, canvas: &mut Canvas, frame: &Frame) {
+    fn draw_plot(&self, canvas: &mut Canvas, frame: &Frame, width: f64) {
         let ticks = frame.x_ticks(None);
         let grid = Stroke::solid(GRID, GRID_WIDTH);
         ticks.major.iter().for_each(|(x, _)| frame.draw_upright(canvas, *x, grid));
@@ -100,7 +113,7 @@ impl ForestFigure {
             frame.draw_upright(canvas, reference.x, reference_stroke(i));
         }
         for (i, row) in self.rows.iter().enumerate() {
-            row.draw(canvas, frame, frame.top + (i as f64 + 0.5) * ROW);
+            row.draw(canvas, frame, (width, frame.top + (i as f64 + 0.5) * ROW));
         }
         frame.draw_x_axis(canvas, &ticks, true);
         frame.draw_x_label(canvas, &self.x_label);
@@ -115,11 +128,11 @@ impl ForestFigure {
 }
 
 impl ForestRow {
-    fn draw(&self, canvas: &mut Canvas, frame: &Frame, y: f64) {
-        let label = shortened(&self.label, TICK_SIZE, MOST_LABEL);
+    fn draw(&self, canvas: &mut Canvas, frame: &Frame, (width, y): (f64, f64)) {
+        let label = shortened(&self.label, TICK_SIZE, MOST_LABEL * width);
         canvas.text(&label, (EDGE, y), set(TICK_SIZE, Anchor::Left));
-        let numbers = shortened(&self.numbers, TICK_SIZE, MOST_NUMBERS);
-        canvas.text(&numbers, (WIDTH - EDGE, y), set(TICK_SIZE, Anchor::Right));
+        let numbers = shortened(&self.numbers, TICK_SIZE, MOST_NUMBERS * width);
+        canvas.text(&numbers, (width - EDGE, y), set(TICK_SIZE, Anchor::Right));
         if !frame.x.shows(self.value) {
             return;
         }

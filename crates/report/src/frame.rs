@@ -3,7 +3,7 @@
 use crate::axis::{Axis, Ticks};
 use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, text_width, wrap};
 use crate::style::{
-    GRID, GRID_WIDTH, INK, LABEL_SIZE, LEADING, SPINE_WIDTH, Stroke, TICK_SIZE, TITLE_SIZE, WIDTH,
+    GRID, GRID_WIDTH, INK, LABEL_SIZE, LEADING, Look, SPINE_WIDTH, Stroke, TICK_SIZE, TITLE_SIZE,
 };
 
 /// Free on all sides of a figure.
@@ -22,12 +22,16 @@ const X_LABEL_GAP: f64 = 10.0;
 /// The title of a figure, wrapped to its width.
 pub(crate) struct Title {
     lines: Vec<String>,
+    /// Of the figure.
+    width: f64,
 }
 
 impl Title {
-    pub(crate) fn of(text: &str) -> Self {
-        let lines = wrap(text, TITLE_SIZE, WIDTH - 2.0 * EDGE);
-        Self { lines: if text.is_empty() { Vec::new() } else { lines } }
+    pub(crate) fn of(text: &str, look: Look) -> Self {
+        let width = look.size.width();
+        let is_shown = !look.is_untitled && !text.is_empty();
+        let lines = is_shown.then(|| wrap(text, TITLE_SIZE, width - 2.0 * EDGE));
+        Self { lines: lines.unwrap_or_default(), width }
     }
 
     /// Where what is below it begins.
@@ -39,7 +43,8 @@ impl Title {
         for (i, line) in self.lines.iter().enumerate() {
             let y = EDGE + (i as f64 + 0.5) * TITLE_SIZE * LEADING;
             // A title wider than the plot starts at the edge instead of above the axis.
-            let x = if left + text_width(line, TITLE_SIZE) > WIDTH - EDGE { EDGE } else { left };
+            let right = left + text_width(line, TITLE_SIZE);
+            let x = if right > self.width - EDGE { EDGE } else { left };
             canvas.text(line, (x, y), set(TITLE_SIZE, Anchor::Left));
         }
     }

@@ -1,7 +1,6 @@
 //! IsoFLOP valleys: loss against parameters at each compute budget, the parabola through a
 //! budget's points, and its minimum with the interval of its place.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
@@ -9,6 +8,7 @@ use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::Marker;
 use crate::plan::{Panel, Plan};
 use crate::style::{INK, LINE_WIDTH, Stroke, size_colour};
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 /// Half the height, in px, of the caps of a minimum's interval.
 const CAP: f64 = 6.0;
@@ -50,8 +50,8 @@ pub struct Minimum {
     pub doubtful: bool,
 }
 
-impl IsoFlopFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for IsoFlopFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "IsoFLOP" })?;
         let plan = Plan {
             title: &self.title,
@@ -61,9 +61,25 @@ impl IsoFlopFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let of = |valley: &Valley| {
+            let measured = Datum::pairs("measured", &valley.points);
+            let parabola = Datum::pairs("parabola", &valley.parabola);
+            let minimum = valley.minimum.map(|at| {
+                let part = if at.doubtful { &self.doubtful_label } else { &self.minimum_label };
+                Datum::new(part.as_str(), at.x, at.y).between(at.low, at.high)
+            });
+            let rows = measured.chain(parabola).chain(minimum);
+            rows.map(|row| row.of(&valley.label)).collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, &self.y_label, self.valleys.iter().flat_map(of))
+    }
+}
+
+impl IsoFlopFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let points = self.valleys.iter().flat_map(|valley| &valley.points).copied();
         let minima = self.minima().map(|minimum| (minimum.x, minimum.y));

@@ -1,14 +1,14 @@
 //! Figure: final loss against learning rate, a curve for each size and variant. Trials that diverged
 //! have no loss: they are marked on the upper edge, beyond every value.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
 use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Cross, Marker, Palette, Point, Size, in_order, sizes};
 use crate::plan::{Panel, Plan};
-use crate::style::{INK, LINE_WIDTH, Stroke, category_colour, category_dash, variant_dash};
+use crate::style::{Colour, INK, LINE_WIDTH, Stroke, category_colour, category_dash, variant_dash};
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 #[derive(Clone, Debug)]
 pub struct RateFigure {
@@ -39,10 +39,8 @@ pub struct RateCurve {
 /// Px between marks that belong to one rate.
 const ASIDE: f64 = 9.0;
 
-impl RateFigure {
-    /// # Errors
-    /// No loss that logarithmic axes can show.
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for RateFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "learning rate" })?;
         let plan = Plan {
             title: &self.title,
@@ -52,9 +50,23 @@ impl RateFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let of = |curve: &RateCurve| {
+            let measured = curve.points.iter().map(|at| Datum::mean("measured", at));
+            let diverged = curve.diverged.iter();
+            let diverged = diverged.map(|rate| Datum::new("diverged", *rate, f64::NAN));
+            let variant = self.variants.get(curve.variant).map_or("", String::as_str);
+            let rows = measured.chain(diverged);
+            rows.map(|row| row.of(&curve.size.label).variant(variant)).collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, &self.y_label, self.curves.iter().flat_map(of))
+    }
+}
+
+impl RateFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let points = || {
             let all = self.curves.iter().flat_map(|curve| &curve.points);
@@ -70,22 +82,22 @@ impl RateFigure {
         sizes(self.curves.iter().map(|curve| &curve.size))
     }
 
-    fn look(&self) -> Look {
+    fn dress(&self) -> Dress {
         let sizes = self.sizes();
-        Look {
+        Dress {
             palette: Palette::of(&sizes),
             by_variant: sizes.len() == 1 && self.variants.len() > 1,
         }
     }
 
     fn paint(&self, canvas: &mut Canvas, frame: &Frame) {
-        let look = self.look();
+        let dress = self.dress();
         for curve in &self.curves {
             let points = in_order(&curve.points, frame);
             let spots: Vec<Spot> = points.iter().map(|at| frame.spot(at.x, at.y)).collect();
-            canvas.line(&spots, look.stroke(&curve.size, curve.variant));
+            canvas.line(&spots, dress.stroke(&curve.size, curve.variant));
             for (at, from, cross) in self.crosses(frame, curve) {
-                let stroke = look.stroke(&curve.size, curve.variant).faded(0.4);
+                let stroke = dress.stroke(&curve.size, curve.variant).faded(0.4);
                 if let Some(from) = from {
                     canvas.line(&[from, at], stroke);
                 }
@@ -93,7 +105,7 @@ impl RateFigure {
             }
         }
         for curve in &self.curves {
-            let marker = look.marker(&curve.size, curve.variant);
+            let marker = dress.marker(&curve.size, curve.variant);
             in_order(&curve.points, frame)
                 .iter()
                 .for_each(|point| marker.draw_point(canvas, frame, point));
@@ -117,20 +129,20 @@ impl RateFigure {
                 !curve.diverged.iter().any(|other| *other > from.x && *other < rate)
             };
             let from = below.filter(is_next).map(|point| frame.spot(point.x, point.y));
-            (at, from, Cross { colour: self.look().colour(&curve.size, curve.variant) })
+            (at, from, Cross { colour: self.dress().colour(&curve.size, curve.variant) })
         };
         curve.diverged.iter().filter(|rate| frame.x.holds(**rate)).map(cross).collect()
     }
 
     fn legend(&self) -> Legend {
-        let (look, sizes) = (self.look(), self.sizes());
+        let (dress, sizes) = (self.dress(), self.sizes());
         let size = |size: &&Size| {
-            let key = [Glyph::Line(look.stroke(size, 0)), Glyph::Marker(look.marker(size, 0))];
+            let key = [Glyph::Line(dress.stroke(size, 0)), Glyph::Marker(dress.marker(size, 0))];
             Entry::of(key, &size.label)
         };
         let variant = |(i, label): (usize, &String)| {
-            let (stroke, marker) = match look.by_variant {
-                true => (look.stroke(sizes[0], i), look.marker(sizes[0], i)),
+            let (stroke, marker) = match dress.by_variant {
+                true => (dress.stroke(sizes[0], i), dress.marker(sizes[0], i)),
                 false => {
                     (Stroke::solid(INK, LINE_WIDTH).dashed(variant_dash(i)), Marker::of_any_size(i))
                 }
@@ -140,7 +152,7 @@ impl RateFigure {
         let has_variants = self.variants.len() > 1;
         let any = self.curves.iter().any(|curve| !curve.diverged.is_empty());
         let cross = || Entry::of([Glyph::Cross(Cross { colour: INK })], "diverged");
-        let (shown, variants) = match (look.by_variant, has_variants) {
+        let (shown, variants) = match (dress.by_variant, has_variants) {
             (true, _) => (&[][..], self.variants.as_slice()),
             (false, true) => (sizes.as_slice(), self.variants.as_slice()),
             (false, false) => (sizes.as_slice(), &[][..]),
@@ -161,13 +173,13 @@ impl RateFigure {
 
 /// What colours stand for: sizes, or variants of a single size.
 #[derive(Clone, Copy)]
-struct Look {
+struct Dress {
     palette: Palette,
     by_variant: bool,
 }
 
-impl Look {
-    fn colour(self, size: &Size, variant: usize) -> plotters::style::RGBColor {
+impl Dress {
+    fn colour(self, size: &Size, variant: usize) -> Colour {
         if self.by_variant { category_colour(variant) } else { self.palette.colour(size) }
     }
 

@@ -1,11 +1,9 @@
 //! The legend: a column beside the plot, or rows below it, where nothing can overlap it. Long labels
-//! are wrapped in the column and shortened in the rows.
+//! are wrapped.
 
-use plotters::style::RGBColor;
-
-use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, shortened, text_width, wrap};
+use crate::canvas::{Anchor, Canvas, Direction, Spot, Type, text_width, wrap};
 use crate::mark::{Cross, Marker};
-use crate::style::{INK, LEADING, LEGEND_SIZE, SOFT_INK, Stroke};
+use crate::style::{Colour, INK, LEADING, LEGEND_SIZE, SOFT_INK, Stroke};
 
 const KEY_WIDTH: f64 = 28.0;
 const KEY_GAP: f64 = 8.0;
@@ -14,6 +12,8 @@ const LINE: f64 = LEGEND_SIZE * LEADING;
 const SECTION_GAP: f64 = 10.0;
 /// Between neighbours in a row.
 const ROW_GAP: f64 = 20.0;
+/// Between sections in rows.
+const ROWS_GAP: f64 = 4.0;
 
 /// One part of an entry's picture, drawn over the parts before it.
 pub(crate) enum Glyph {
@@ -21,7 +21,7 @@ pub(crate) enum Glyph {
     Marker(Marker),
     Cross(Cross),
     /// Colour and opacity.
-    Band(RGBColor, f64),
+    Band(Colour, f64),
 }
 
 pub(crate) struct Entry {
@@ -64,6 +64,18 @@ impl Legend {
         self.sections.iter().map(Section::height).sum::<f64>() + gaps * SECTION_GAP
     }
 
+    /// The same in rows that are no wider than `width` px.
+    pub(crate) fn below(self, width: f64) -> Below {
+        let rows = |section: Section| {
+            let heading = match section.heading.as_str() {
+                "" => Vec::new(),
+                heading => wrap(heading, LEGEND_SIZE, width),
+            };
+            (heading, Rows::of(section.entries, width))
+        };
+        Below { sections: self.sections.into_iter().map(rows).collect() }
+    }
+
     /// `at` is the upper left corner.
     pub(crate) fn draw(&self, canvas: &mut Canvas, at: Spot) {
         let mut y = at.1;
@@ -74,49 +86,97 @@ impl Legend {
     }
 }
 
-/// A legend in rows, as wide as its figure allows.
+/// Entries in rows, as wide as their figure allows.
 pub(crate) struct Rows {
-    rows: Vec<Vec<Entry>>,
+    rows: Vec<Vec<Item>>,
+}
+
+/// An entry whose label is broken into lines.
+struct Item {
+    key: Vec<Glyph>,
+    lines: Vec<String>,
 }
 
 impl Rows {
     /// As many entries in a row as `width` px hold.
     pub(crate) fn of(entries: impl IntoIterator<Item = Entry>, width: f64) -> Self {
-        let (mut rows, mut right) = (Vec::<Vec<Entry>>::new(), f64::INFINITY);
-        for entry in entries {
-            let label = shortened(&entry.label, LEGEND_SIZE, width - KEY_WIDTH - KEY_GAP);
-            let entry = Entry { label, ..entry };
-            right += ROW_GAP + entry.width();
+        let (mut rows, mut right) = (Vec::<Vec<Item>>::new(), f64::INFINITY);
+        for Entry { key, label } in entries {
+            let lines = wrap(&label, LEGEND_SIZE, width - KEY_WIDTH - KEY_GAP);
+            let item = Item { key, lines };
+            right += ROW_GAP + item.width();
             if right > width {
                 rows.push(Vec::new());
-                right = entry.width();
+                right = item.width();
             }
-            rows.last_mut().expect("the first entry starts a row").push(entry);
+            rows.last_mut().expect("the first entry starts a row").push(item);
         }
         Self { rows }
     }
 
     pub(crate) fn height(&self) -> f64 {
-        self.rows.len() as f64 * LINE
+        self.rows.iter().map(|row| row_height(row)).sum()
     }
 
     /// `at` is the upper left corner.
     pub(crate) fn draw(&self, canvas: &mut Canvas, at: Spot) {
-        for (i, row) in self.rows.iter().enumerate() {
-            let (mut x, y) = (at.0, at.1 + (i as f64 + 0.5) * LINE);
-            for entry in row {
-                entry.key.iter().for_each(|glyph| glyph.draw(canvas, (x, y)));
-                canvas.text(&entry.label, (x + KEY_WIDTH + KEY_GAP, y), set(INK));
-                x += entry.width() + ROW_GAP;
+        let mut y = at.1 + 0.5 * LINE;
+        for row in &self.rows {
+            let mut x = at.0;
+            for item in row {
+                item.draw(canvas, (x, y));
+                x += item.width() + ROW_GAP;
             }
+            y += row_height(row);
         }
     }
 }
 
-impl Entry {
-    /// On one line.
+fn row_height(row: &[Item]) -> f64 {
+    row.iter().map(|item| item.lines.len()).max().unwrap_or(0) as f64 * LINE
+}
+
+impl Item {
     fn width(&self) -> f64 {
-        KEY_WIDTH + KEY_GAP + line_width(&self.label)
+        let widest = self.lines.iter().map(|line| line_width(line)).fold(0.0, f64::max);
+        KEY_WIDTH + KEY_GAP + widest
+    }
+
+    /// `at` is the left end of the key, at half the height of the first line.
+    fn draw(&self, canvas: &mut Canvas, at: Spot) {
+        self.key.iter().for_each(|glyph| glyph.draw(canvas, at));
+        for (i, line) in self.lines.iter().enumerate() {
+            let spot = (at.0 + KEY_WIDTH + KEY_GAP, at.1 + i as f64 * LINE);
+            canvas.text(line, spot, set(INK));
+        }
+    }
+}
+
+/// A whole legend in rows: each section begins one, with its heading above it.
+pub(crate) struct Below {
+    /// Lines of the heading, and the entries.
+    sections: Vec<(Vec<String>, Rows)>,
+}
+
+impl Below {
+    pub(crate) fn height(&self) -> f64 {
+        let of =
+            |(heading, rows): &(Vec<String>, Rows)| heading.len() as f64 * LINE + rows.height();
+        let gaps = self.sections.len().saturating_sub(1) as f64;
+        self.sections.iter().map(of).sum::<f64>() + gaps * ROWS_GAP
+    }
+
+    /// `at` is the upper left corner.
+    pub(crate) fn draw(&self, canvas: &mut Canvas, at: Spot) {
+        let mut top = at.1;
+        for (heading, rows) in &self.sections {
+            for line in heading {
+                canvas.text(line, (at.0, top + 0.5 * LINE), set(SOFT_INK));
+                top += LINE;
+            }
+            rows.draw(canvas, (at.0, top));
+            top += rows.height() + ROWS_GAP;
+        }
     }
 }
 
@@ -159,7 +219,7 @@ impl Glyph {
     }
 }
 
-fn set(colour: RGBColor) -> Type {
+fn set(colour: Colour) -> Type {
     Type { size: LEGEND_SIZE, colour, anchor: Anchor::Left, direction: Direction::Across }
 }
 
@@ -180,11 +240,13 @@ mod tests {
     fn rows_hold_as_many_entries_as_have_room_and_no_entry_is_wider() {
         let entries = ["one", "two", "three", "four", &"long ".repeat(40)];
         let rows = Rows::of(entries.map(|label| Entry::of([], label)), 160.0);
-        let widths = |row: &Vec<Entry>| row.iter().map(Entry::width).collect::<Vec<_>>();
+        let widths = |row: &Vec<Item>| row.iter().map(Item::width).collect::<Vec<_>>();
         let lengths: Vec<usize> = rows.rows.iter().map(Vec::len).collect();
         assert_eq!(lengths, [2, 2, 1]);
         assert!(rows.rows.iter().flat_map(widths).all(|width| width <= 160.0));
-        assert_eq!(rows.height(), 3.0 * LINE);
+        let n_lines = rows.rows[2][0].lines.len();
+        assert!(n_lines > 1, "a long label is wrapped");
+        assert!((rows.height() - (2 + n_lines) as f64 * LINE).abs() < 1e-9);
         assert_eq!(Rows::of([], 160.0).height(), 0.0);
     }
 }

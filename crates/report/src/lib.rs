@@ -1,4 +1,5 @@
-//! Figures and text tables of sweeps and fits: plain data in; SVG text, PNG bytes or table text out.
+//! Figures, tables and pages of sweeps and fits: plain data in; SVG text, PNG bytes, CSV, HTML or table
+//! text out.
 //!
 //! Nothing here computes: means, fits, bands and smoothing are the caller's. What is decided here
 //! is how it looks. Nothing here reads or writes a file either, and no font of the machine is
@@ -11,9 +12,12 @@ mod attention;
 mod axis;
 mod backtest;
 mod canvas;
+mod colour;
 mod contour;
 mod curve;
+mod data;
 mod data_size;
+mod figure;
 mod fit;
 mod forest;
 mod frame;
@@ -24,6 +28,7 @@ mod loss_curves;
 mod mark;
 mod number;
 mod optimum;
+mod page;
 mod plan;
 mod png;
 mod scaling;
@@ -36,7 +41,9 @@ pub use axis::Scale;
 pub use backtest::{BacktestFigure, BacktestPanel, EstimatorCurve};
 pub use contour::{ContourFigure, ContourTrial, NamedLine, Surface};
 pub use curve::{CurvePoint, FitCurve};
+pub use data::{Data, Datum};
 pub use data_size::{DataSizeFigure, SizeLine};
+pub use figure::Figure;
 pub use fit::{FitFigure, FitGroup, FitPoint, Floor, Prediction, Target};
 pub use forest::{ForestFigure, ForestRow, Reference};
 pub use isoflop::{IsoFlopFigure, Minimum, Valley};
@@ -45,9 +52,11 @@ pub use loss_curves::{CurveKind, LossCurve, LossFigure, Validation};
 pub use mark::{Point, Size};
 pub use number::{duration, error, power_of_ten, scientific, si};
 pub use optimum::{Approach, OptimumFigure, OptimumPanel};
+pub use page::{Block, Headline, Page, PageFigure, Section};
 pub use png::{PngError, png};
 pub use scaling::{ScalingFigure, Series};
-pub use table::{Align, Column, table};
+pub use style::{Look, PaperSize, Theme};
+pub use table::{Align, Column, Table, table};
 pub use variants::{VariantCurve, VariantsFigure};
 
 /// Why there is no figure.

@@ -1,7 +1,6 @@
 //! Figure (iii): loss during training. Many curves are drawn thin and thinned out to what the eye
 //! can see of them; smoothing is the caller's.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
@@ -9,6 +8,7 @@ use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::{Marker, Palette, Size, sizes};
 use crate::plan::{Panel, Plan};
 use crate::style::{INK, LINE_WIDTH, STRONG_WIDTH, Stroke, THIN_WIDTH};
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 /// Bytes of one point in the SVG, and of all points of all curves together.
 const POINT_BYTES: f64 = 10.0;
@@ -56,8 +56,8 @@ pub struct Validation {
     pub y: f64,
 }
 
-impl LossFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for LossFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "loss curve" })?;
         let plan = Plan {
             title: &self.title,
@@ -67,9 +67,23 @@ impl LossFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let curves = self.curves.iter().flat_map(|curve| {
+            let label = &curve.size.label;
+            Datum::pairs(curve.kind.name(), &curve.points).map(move |row| row.of(label))
+        });
+        let validation = self.validation.iter().map(|at| {
+            let variant = self.variants.get(at.variant).map_or("", String::as_str);
+            Datum::new("validation", at.x, at.y).of(&at.size.label).variant(variant)
+        });
+        Data::new(&self.x_label, &self.y_label, curves.chain(validation))
+    }
+}
+
+impl LossFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let validation = self.validation.iter().map(|at| (at.x, at.y));
         let curves = self.curves.iter().flat_map(|curve| curve.points.iter().copied());
@@ -129,12 +143,12 @@ impl LossFigure {
     }
 
     fn curve_entries(&self) -> Vec<Entry> {
-        let kinds = [(CurveKind::Trunk, "trunk"), (CurveKind::Cooldown, "cooldown")];
-        let present =
-            kinds.into_iter().filter(|(kind, _)| self.curves.iter().any(|c| c.kind == *kind));
-        let entry = |(kind, label): (CurveKind, &str)| Entry {
-            key: vec![Glyph::Line(kind.dressed(Stroke::solid(INK, LINE_WIDTH)))],
-            label: label.to_owned(),
+        let present = [CurveKind::Trunk, CurveKind::Cooldown]
+            .into_iter()
+            .filter(|kind| self.curves.iter().any(|curve| curve.kind == *kind));
+        let entry = |kind: CurveKind| {
+            let stroke = kind.dressed(Stroke::solid(INK, LINE_WIDTH));
+            Entry::of([Glyph::Line(stroke)], kind.name())
         };
         present.map(entry).collect()
     }
@@ -150,6 +164,13 @@ impl LossFigure {
 }
 
 impl CurveKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Trunk => "trunk",
+            Self::Cooldown => "cooldown",
+        }
+    }
+
     fn stroke(self, palette: Palette, size: &Size) -> Stroke {
         self.dressed(Stroke::solid(palette.colour(size), LINE_WIDTH))
     }

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::f64::consts::{FRAC_PI_2, TAU};
 
-use plotters::style::RGBColor;
-
 use crate::canvas::{Canvas, Spot};
 use crate::frame::Frame;
 use crate::style::{
-    INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, category_colour, pale, size_colour,
+    Colour, INK, MARKER_RADIUS, PAPER, Stroke, THIN_WIDTH, category_colour, size_colour,
 };
 
 /// A model size: it decides colour and marker, which are the same in every figure.
@@ -72,7 +70,7 @@ impl Palette {
         Self { n_ranks: sizes.iter().map(|size| size.rank + 1).max().unwrap_or(1) }
     }
 
-    pub(crate) fn colour(self, size: &Size) -> RGBColor {
+    pub(crate) fn colour(self, size: &Size) -> Colour {
         size_colour(size.rank, self.n_ranks)
     }
 
@@ -89,7 +87,7 @@ const FILLED_EDGE: f64 = 0.7;
 #[derive(Clone, Copy)]
 pub(crate) struct Marker {
     shape: usize,
-    colour: RGBColor,
+    colour: Colour,
     open: bool,
     radius: f64,
     /// Width of the outline.
@@ -112,13 +110,13 @@ impl Marker {
         Self { shape: rank, ..Self::disc(size_colour(rank, n), open) }
     }
 
-    pub(crate) fn disc(colour: RGBColor, open: bool) -> Self {
+    pub(crate) fn disc(colour: Colour, open: bool) -> Self {
         let edge = if open { OPEN_EDGE } else { FILLED_EDGE };
         Self { shape: 0, colour, open, radius: MARKER_RADIUS, edge }
     }
 
     /// Diamond, which stands for what is predicted and not measured.
-    pub(crate) fn diamond(colour: RGBColor, open: bool) -> Self {
+    pub(crate) fn diamond(colour: Colour, open: bool) -> Self {
         Self { shape: 3, ..Self::disc(colour, open) }
     }
 
@@ -149,7 +147,7 @@ impl Marker {
 
     /// For what lies behind.
     pub(crate) fn pale(self) -> Self {
-        Self { colour: pale(self.colour), ..self }
+        Self { colour: self.colour.pale(), ..self }
     }
 
     /// Marker with the bar of its spread behind it.
@@ -192,7 +190,7 @@ impl Marker {
 /// Where a trial ended without a result.
 #[derive(Clone, Copy)]
 pub(crate) struct Cross {
-    pub(crate) colour: RGBColor,
+    pub(crate) colour: Colour,
 }
 
 impl Cross {

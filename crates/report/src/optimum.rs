@@ -1,9 +1,6 @@
 //! What is best at each compute, by several approaches: parameters above, examples below, over the
 //! same compute axis.
 
-use plotters::style::RGBColor;
-
-use crate::DrawError;
 use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::Canvas;
 use crate::curve::{CurvePoint, Drawn, within_reach};
@@ -12,8 +9,10 @@ use crate::legend::{Entry, Glyph, Legend, Section};
 use crate::mark::Marker;
 use crate::plan::{Panel, Plan};
 use crate::style::{
-    BAND_OPACITY, EXTRAPOLATED, LINE_WIDTH, SOFT_INK, Stroke, category_colour, target_stroke,
+    BAND_OPACITY, Colour, EXTRAPOLATED, LINE_WIDTH, SOFT_INK, Stroke, category_colour,
+    target_stroke,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 const PANEL_HEIGHT: f64 = 340.0;
 /// Px between the targets of neighbouring approaches, so that their bars can be told apart.
@@ -52,8 +51,8 @@ pub struct Approach {
     pub predicted: Option<CurvePoint>,
 }
 
-impl OptimumFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for OptimumFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let nothing = DrawError::Nothing { figure: "optimum" };
         let compute = self.panels.iter().flat_map(OptimumPanel::shown).map(|at| at.x);
         let target = self.target.iter().map(|(x, _)| *x);
@@ -66,7 +65,7 @@ impl OptimumFigure {
             panels: [params.panel().ok_or(nothing)?, data.panel().ok_or(nothing)?],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, frames| {
+        Ok(plan.draw(look, |canvas, frames| {
             for (panel, frame) in self.panels.iter().zip(frames) {
                 if let Some((x, _)) = &self.target {
                     frame.draw_upright(canvas, *x, target_stroke());
@@ -76,6 +75,26 @@ impl OptimumFigure {
         }))
     }
 
+    fn data(&self) -> Data {
+        let of = |panel: &OptimumPanel| {
+            let rows = panel.approaches.iter().flat_map(|approach| {
+                let parts = [
+                    ("measured", &approach.points[..]),
+                    ("curve", &approach.curve[..]),
+                    ("predicted", approach.predicted.as_slice()),
+                ];
+                let rows = parts.into_iter().flat_map(|(part, points)| {
+                    points.iter().map(move |at| Datum::on_curve(part, at))
+                });
+                rows.map(|row| row.of(&approach.label).variant(&panel.y_label))
+            });
+            rows.collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, "value", self.panels.iter().flat_map(of))
+    }
+}
+
+impl OptimumFigure {
     fn legend(&self) -> Legend {
         let sections = self.panels.iter().map(OptimumPanel::section);
         let target = self.target.iter();
@@ -142,7 +161,7 @@ impl Approach {
         Drawn { points: &self.curve, last_x: self.last_measured_x }
     }
 
-    fn colour(&self) -> RGBColor {
+    fn colour(&self) -> Colour {
         category_colour(self.kind)
     }
 

@@ -1,7 +1,6 @@
 //! Figure (i): error against training compute, a line per model size, with the frontier of all
 //! sizes, its fitted law and the law's band.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::curve::{FitCurve, fit_stroke, within_reach};
@@ -12,6 +11,7 @@ use crate::plan::{Panel, Plan};
 use crate::style::{
     BAND_OPACITY, EXTRAPOLATED, FRONTIER, INK, LINE_WIDTH, SOFT_INK, Stroke, variant_dash,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 #[derive(Clone, Debug)]
 pub struct ScalingFigure {
@@ -39,8 +39,8 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-impl ScalingFigure {
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for ScalingFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "scaling" })?;
         let plan = Plan {
             title: &self.title,
@@ -50,9 +50,22 @@ impl ScalingFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let series = self.series.iter().flat_map(|series| {
+            let variant = self.variants.get(series.variant).map_or("", String::as_str);
+            let measured = series.points.iter().map(|at| Datum::mean("measured", at));
+            measured.map(|row| row.of(&series.size.label).variant(variant)).collect::<Vec<_>>()
+        });
+        let frontier = Datum::pairs("frontier", &self.frontier);
+        let fit = self.fit.iter().flat_map(FitCurve::data);
+        Data::new(&self.x_label, &self.y_label, series.chain(frontier).chain(fit))
+    }
+}
+
+impl ScalingFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let points = self.series.iter().flat_map(|series| &series.points);
         let points = points.flat_map(|point| point.ys().map(|y| (point.x, y)));

@@ -23,6 +23,20 @@ impl Column {
     }
 }
 
+/// Columns and the cells of each row.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// As [`table`] writes it.
+    pub fn text(&self) -> String {
+        table(&self.columns, &self.rows)
+    }
+}
+
 /// Heading, rule and one line a row; two spaces between columns, nothing at the end of a line. A
 /// short row ends early; cells beyond the last column are columns without a heading.
 pub fn table(columns: &[Column], rows: &[Vec<String>]) -> String {

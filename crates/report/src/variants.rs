@@ -1,7 +1,6 @@
 //! Figure: error against training compute, one curve a variant: all its trials pale, its frontier, and
 //! its fitted law.
 
-use crate::DrawError;
 use crate::axis::{Axis, Scale, on_log_axes};
 use crate::canvas::{Canvas, Spot};
 use crate::curve::FitCurve;
@@ -13,6 +12,7 @@ use crate::style::{
     BAND_OPACITY, Dash, EXTRAPOLATED, INK, LINE_WIDTH, SOFT_INK, Stroke, THIN_WIDTH,
     category_colour, category_dash,
 };
+use crate::{Data, Datum, DrawError, Figure, Look};
 
 #[derive(Clone, Debug)]
 pub struct VariantsFigure {
@@ -34,10 +34,8 @@ pub struct VariantCurve {
     pub fit: Option<FitCurve>,
 }
 
-impl VariantsFigure {
-    /// # Errors
-    /// No point that logarithmic axes can show.
-    pub fn svg(&self) -> Result<String, DrawError> {
+impl Figure for VariantsFigure {
+    fn draw(&self, look: Look) -> Result<String, DrawError> {
         let (x, y) = self.axes().ok_or(DrawError::Nothing { figure: "variants" })?;
         let plan = Plan {
             title: &self.title,
@@ -47,9 +45,22 @@ impl VariantsFigure {
             panels: [Panel::whole(&self.y_label, y)],
             legend: self.legend(),
         };
-        Ok(plan.draw(|canvas, [frame]| self.paint(canvas, frame)))
+        Ok(plan.draw(look, |canvas, [frame]| self.paint(canvas, frame)))
     }
 
+    fn data(&self) -> Data {
+        let of = |variant: &VariantCurve| {
+            let every = Datum::pairs("every trial", &variant.points);
+            let frontier = Datum::pairs("frontier", &variant.frontier);
+            let fit = variant.fit.iter().flat_map(FitCurve::data);
+            let rows = every.chain(frontier).chain(fit);
+            rows.map(|row| row.of(&variant.label)).collect::<Vec<_>>()
+        };
+        Data::new(&self.x_label, &self.y_label, self.variants.iter().flat_map(of))
+    }
+}
+
+impl VariantsFigure {
     fn axes(&self) -> Option<(Axis, Axis)> {
         let of = |variant: &VariantCurve| {
             let curve = variant.fit.iter().flat_map(|fit| &fit.curve).map(|at| (at.x, at.y));

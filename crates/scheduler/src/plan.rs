@@ -97,7 +97,10 @@ impl Plan {
 
     /// FLOPs of all evaluations on other tasks.
     pub fn evaluation_flops(&self) -> f64 {
-        self.evaluations().map(|segment| segment.spec.train_flops()).sum()
+        // The empty sum of floats is -0.
+        self.evaluations()
+            .map(|segment| segment.spec.train_flops())
+            .fold(0.0, |sum, flops| sum + flops)
     }
 
     /// The segments that evaluate a trial on another task.

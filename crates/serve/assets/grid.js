@@ -232,7 +232,7 @@ export class Grid {
     const y = event?.clientY ?? box.top + this.spots[2 * at + 1] + 10;
     const metric = trials.metrics.includes(this.paint.by) ? this.paint.by : trials.main;
     showTip(x, y, `${trials.title(at)}, ${state}`, pairsOf(trials, at, "train_flops", metric));
-    announce(`${trials.title(at)}, ${state}, ${count(trials.columns.unique_examples[at])} unique examples, ${count(trials.columns.examples_seen[at])} seen, seed ${trials.columns.seed[at]}, ${named(metric)} ${short(trials.value(metric, at))}`);
+    announce(`${trials.title(at)}, ${state}, ${count(trials.columns.unique_examples[at])} unique examples, ${count(trials.columns.examples_seen[at])} seen, seed ${count(trials.columns.seed[at])}, ${named(metric)} ${short(trials.value(metric, at))}`);
   }
 
   choose(at) {

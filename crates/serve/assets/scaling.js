@@ -342,7 +342,7 @@ export function pairsOf(trials, i, x, y) {
     ["unique examples", count(columns.unique_examples[i])],
     ["examples seen", count(columns.examples_seen[i])],
     ["learning rate", short(columns.learning_rate[i])],
-    ["seed", String(columns.seed[i])],
+    ["seed", count(columns.seed[i])],
   ];
 }
 

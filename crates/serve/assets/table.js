@@ -48,7 +48,7 @@ export class Table {
       number("examples_seen", count),
       number("train_flops", short),
       number("learning_rate", short),
-      number("seed", String),
+      number("seed", count),
       ...trials.metrics.map((metric) => number(metric, short)),
       number("device_s", (s) => (s === null ? "–" : duration(s))),
     ];

@@ -79,10 +79,11 @@ pub struct Row {
     pub group: usize,
     pub unique_examples: u64,
     pub examples_seen: u64,
-    pub steps: u64,
+    /// Steps, rate and seed of runs that were trained elsewhere may be unknown.
+    pub steps: Option<u64>,
     pub train_flops: f64,
-    pub learning_rate: f64,
-    pub seed: u64,
+    pub learning_rate: Option<f64>,
+    pub seed: Option<u64>,
     pub state: State,
     pub device_s: Option<f64>,
     /// By metric, as in [`Sweep::metrics`].
@@ -98,10 +99,11 @@ pub struct TrialView {
     pub params: u64,
     pub unique_examples: u64,
     pub examples_seen: u64,
-    pub steps: u64,
+    /// Steps, rate and seed of runs that were trained elsewhere may be unknown.
+    pub steps: Option<u64>,
     pub train_flops: f64,
-    pub learning_rate: f64,
-    pub seed: u64,
+    pub learning_rate: Option<f64>,
+    pub seed: Option<u64>,
     pub device_s: Option<f64>,
     /// The sweeps that have it.
     pub sweeps: Vec<TrialSweep>,

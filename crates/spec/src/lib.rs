@@ -36,7 +36,7 @@ pub use schedule::{Cooldown, Decay, Schedule, ScheduleError};
 pub use segment::{SegmentKind, SegmentSpec};
 pub use shape::{NamedShape, Shape, ShapeError};
 pub use slurm::SlurmSpec;
-pub use sweep::{SpecError, SweepSpec, model_from_json, train_from_json};
+pub use sweep::{SpecError, SweepSpec, check_name, model_from_json, train_from_json};
 pub use train::{Augmentation, Convention, EvalSpec, Objective, Precision, TrainSpec, WeightDecay};
 pub use transfer::{FewShot, FineTune, LinearProbe, Resample, TransferMethod, TransferSpec};
 pub use trial::{Recipe, TrialSpec};

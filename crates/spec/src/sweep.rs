@@ -110,6 +110,14 @@ fn unread<K: PartialEq>(keys: &[(&'static str, bool, &[K])], kind: K) -> Option<
     keys.iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)).map(|(key, ..)| *key)
 }
 
+/// Whether a sweep may be called so: the name becomes that of files and folders.
+///
+/// # Errors
+/// Says what a name is.
+pub fn check_name(name: &str) -> Result<(), String> {
+    expand::check_name(name)
+}
+
 impl SweepSpec {
     /// Reads a sweep file's `text`. `file` is its name in errors; `overrides` are `key=value`
     /// pairs that replace its values.

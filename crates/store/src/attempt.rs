@@ -430,7 +430,7 @@ mod tests {
             let expected = if finished { SegmentState::Finished } else { SegmentState::Pending };
             assert_eq!(status.state, expected);
         }
-        let curves = store.learning_curves("small", "train_loss").await.unwrap();
+        let curves = store.all_curves("small", "train_loss").await;
         assert_eq!(curves[0].points, [(90, 0.9)]);
         let lost = "select steps from attempt where outcome = 'lost' and steps is not null";
         assert_eq!(test.value(lost).await, Value::Integer(10));

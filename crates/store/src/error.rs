@@ -25,6 +25,12 @@ pub enum StoreError {
     Unexpected { what: &'static str, value: String },
     #[error("an id in the store is damaged: {0}")]
     Id(#[from] IdError),
+    #[error("sweep `{0}` was planned here: import under another name")]
+    Planned(String),
+    #[error(
+        "sweep `{0}` was imported: nothing of it can be trained here, and a sweep file needs another name"
+    )]
+    Imported(String),
     #[error("trial {0} has no segments")]
     EmptyChain(TrialId),
     #[error("segment {0} is not in the store")]

@@ -1,4 +1,4 @@
-//! What was done for one trial: every attempt at its segments.
+//! What was done for one trial: every attempt at its segments; and what came to nothing in a whole sweep.
 
 use spec::{SegmentId, SegmentKind, TrialId};
 use sqlx::Row;
@@ -74,6 +74,23 @@ impl Store {
         );
         rows.bind(trial.to_string()).fetch_all(&self.pool).await?.iter().map(read).collect()
     }
+
+    /// The attempts at a sweep's segments that came to nothing, `failed` and `lost` ones: the oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn futile_attempts(&self, sweep: &str) -> Result<Vec<PastAttempt>> {
+        let rows = sqlx::query(
+            "select segment_id, kind, segment.start_step, end_step, attempt.attempt, outcome,
+                    attempt.reason, started_at, ended_at, device, job
+             from attempt join segment using (segment_id)
+             where outcome in ('failed', 'lost')
+               and exists (select 1 from trial_segment as planned
+                           where sweep = ?1 and planned.segment_id = attempt.segment_id)
+             order by started_at, segment_id, attempt.attempt",
+        );
+        rows.bind(sweep).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
 }
 
 fn read(row: &SqliteRow) -> Result<PastAttempt> {
@@ -117,6 +134,9 @@ mod tests {
         assert_eq!(attempts.iter().map(told).collect::<Vec<_>>(), expected);
         assert_eq!(attempts[0].reason.as_deref(), Some("replaced by a newer attempt"));
         assert_eq!((attempts[2].kind, attempts[2].start_step), (SegmentKind::Cooldown, 80));
+        let futile = test.store.futile_attempts("small").await.unwrap();
+        assert_eq!(futile.iter().map(told).collect::<Vec<_>>(), expected[..1]);
+        assert_eq!(test.store.futile_attempts("unknown").await.unwrap(), []);
         let states = test.store.trial_states(plan.trials[0].spec.id()).await.unwrap();
         assert_eq!(states, [TrialState::Finished; 2]);
     }

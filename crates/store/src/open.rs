@@ -22,6 +22,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_store.sql"),
     include_str!("../migrations/0002_evaluations.sql"),
     include_str!("../migrations/0003_scheduling.sql"),
+    include_str!("../migrations/0004_views.sql"),
+    include_str!("../migrations/0005_imports.sql"),
 ];
 
 /// Connections of one that writes: SQLite has one writer anyway.
@@ -49,11 +51,21 @@ pub enum OpenError {
     )]
     Newer { path: PathBuf, found: usize, known: usize },
     #[error(
-        "the store `{path}` is of version {found}, this isoflop reads {known}: `isoflop sweep` brings it up to date"
+        "the store `{path}` is of version {found}, this isoflop reads {known}: `isoflop sweep` brings it up to date, `isoflop merge` into a new store copies it"
     )]
     Older { path: PathBuf, found: usize, known: usize },
     #[error("failed to open the store `{path}`: {source}")]
     Sqlite { path: PathBuf, source: sqlx::Error },
+}
+
+impl OpenError {
+    /// SQLite's codes 8 and 14: in a folder that cannot be written to, the index of the log cannot be made,
+    /// without which SQLite opens a file only when told that nothing changes it.
+    fn is_unwritable(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        code.is_some_and(|code| matches!(code & 0xff, 8 | 14))
+    }
 }
 
 impl Store {
@@ -82,19 +94,49 @@ impl Store {
     /// # Errors
     /// A file that is missing, not a store, or of another version.
     pub async fn open_read_only(path: &Path) -> std::result::Result<Self, OpenError> {
+        let options = options(path).read_only(true).pragma("query_only", "on");
+        let (store, found) = Self::connect_to_read(options, path).await?;
+        if found < MIGRATIONS.len() {
+            return Err(OpenError::Older { path: path.to_owned(), found, known: MIGRATIONS.len() });
+        }
+        Ok(store)
+    }
+
+    /// Copies a store of any version as it is at this moment, while another process may be writing.
+    ///
+    /// # Errors
+    /// A file that is missing or not a store, or a copy that cannot be written.
+    pub(crate) async fn copy(path: &Path, copy: &Path) -> std::result::Result<(), OpenError> {
+        let (store, _) = Self::connect_to_read(options(path).read_only(true), path).await?;
+        let copied = sqlx::query("vacuum into ?1").bind(copy.display().to_string());
+        copied.execute(&store.pool).await.map_err(|source| failure(copy, source))?;
+        store.close().await;
+        Ok(())
+    }
+
+    /// A store that is only read, and its version.
+    async fn connect_to_read(
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> std::result::Result<(Self, usize), OpenError> {
         if !path.exists() {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let options = options(path).read_only(true).pragma("query_only", "on");
-        let store = Self::connect(options, path, READERS).await?;
-        let path = path.to_owned();
-        match store.version(&path).await? {
-            None => Err(OpenError::NotAStore(path)),
-            Some(found) if found < MIGRATIONS.len() => {
-                Err(OpenError::Older { path, found, known: MIGRATIONS.len() })
+        match Self::connect_as(options.clone(), path).await {
+            Err(error) if error.is_unwritable() && !has_log(path) => {
+                Self::connect_as(options.immutable(true), path).await
             }
-            Some(_) => Ok(store),
+            result => result,
         }
+    }
+
+    async fn connect_as(
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> std::result::Result<(Self, usize), OpenError> {
+        let store = Self::connect(options, path, READERS).await?;
+        let version = store.version(path).await?;
+        version.map(|version| (store, version)).ok_or_else(|| OpenError::NotAStore(path.to_owned()))
     }
 
     /// Waits for what is under way and closes; the last one out folds the WAL into the file.
@@ -176,6 +218,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether there is something in a log beside the file, which then is not the whole store.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 /// What reading and writing have in common.
@@ -278,16 +327,31 @@ mod tests {
         Store::open(&path).await.unwrap();
     }
 
-    /// A store as the version with the first step alone left it, with a trained and fitted sweep.
-    async fn store_of_version_1(path: &Path) {
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    /// A store as the program of a version left it, with a trained and fitted sweep that it has had since
+    /// version 1; from version 2 on also with a variant and an evaluation on another task.
+    async fn store_of_version(version: usize, path: &Path) {
+        let options =
+            SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false); // as steps are done
         let pool = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::raw_sql(MIGRATIONS[0]).execute(&pool).await.unwrap();
-        let plan = crate::testing::two_trials(0);
-        let (trial, trunk, cooldown) = (&plan.trials[0].spec, &plan.segments[0], &plan.segments[1]);
-        let data = format!(
-            "pragma application_id = {APPLICATION_ID}; pragma user_version = 1;
-             insert into sweep values ('old', 1, 1, 'name = \"old\"', '{{}}');
+        let marks =
+            format!("pragma application_id = {APPLICATION_ID}; pragma user_version = {version};");
+        let [trained, evaluated] = trained_and_evaluated();
+        let since = [trained, evaluated, String::new()];
+        for (step, data) in MIGRATIONS.iter().zip(since).take(version) {
+            sqlx::raw_sql(*step).execute(&pool).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(data)).execute(&pool).await.unwrap();
+        }
+        sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    fn trained_and_evaluated() -> [String; 2] {
+        let plan = crate::testing::with_evaluation(0);
+        let trial = &plan.trials[0].spec;
+        let [trunk, cooldown, .., evaluation] = plan.segments.as_slice() else { unreachable!() };
+        let (t, a, b, c) = (trial.id(), trunk.id(), cooldown.id(), evaluation.id());
+        let trained = format!(
+            "insert into sweep values ('old', 1, 1, 'name = \"old\"', '{{}}');
              insert into trial values
                  ('{t}', 'vit', '8x1', 10, 64, 800, 100, 1e9, 1e-3, 0, '{trial_spec}');
              insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
@@ -304,47 +368,93 @@ mod tests {
                  ('{b}', 'val_loss', 100, 0.5), ('{b}', 'val_error', 100, 0.25),
                  ('{b}', 'train_loss', 100, 0.4);
              insert into fit values (1, 'old', 'm2', 'x', 'y', 'h', 1, '{{}}');",
-            t = trial.id(),
-            a = trunk.id(),
-            b = cooldown.id(),
             trial_spec = canonical_json(trial),
             trunk_spec = canonical_json(trunk),
             cooldown_spec = canonical_json(cooldown),
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(data)).execute(&pool).await.unwrap();
-        pool.close().await;
+        let evaluated = format!(
+            "update sweep_trial set variant = 'plain';
+             insert into segment (segment_id, parent_id, kind, start_step, end_step, train_flops,
+                                  state, attempt, spec) values
+                 ('{c}', '{b}', 'transfer', 100, 101, 1e6, 'finished', 1, '{evaluation_spec}');
+             insert into trial_segment values ('old', '{t}', 2, '{c}');
+             insert into measurement values ('{c}', 'few_shot_5_error', 101, 0.75);",
+            evaluation_spec = canonical_json(evaluation),
+        );
+        [trained, evaluated]
     }
 
-    #[tokio::test]
-    async fn an_older_store_keeps_all_it_has_and_takes_what_is_new() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("old.db");
-        store_of_version_1(&path).await;
-        let refused = Store::open_read_only(&path).await.unwrap_err();
-        assert!(matches!(refused, OpenError::Older { found: 1, known: 3, .. }), "{refused}");
-        let store = Store::open(&path).await.unwrap();
-        let row = store.trial_results("old").await.unwrap().remove(0);
-        assert_eq!((row.val_loss, row.val_error, row.device_s), (Some(0.5), Some(0.25), Some(3.0)));
-        assert_eq!((row.state, row.variant), (crate::TrialState::Finished, None));
-        assert_eq!(store.metrics("old").await.unwrap(), ["val_error", "val_loss"]);
-        let spent = store.spent("old").await.unwrap();
-        assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (2, 1e9, 3.0));
-        assert_eq!(store.learning_curves("old", "train_loss").await.unwrap().len(), 1);
-        assert_eq!(store.fits("old").await.unwrap().len(), 1);
+    /// Every id is that of the text that the view `spec` has, and everything refers to something.
+    async fn is_whole(store: &Store) {
         let specs = sqlx::query_as::<_, (String, String)>("select id, json from spec");
         let specs = specs.fetch_all(&store.pool).await.unwrap();
-        assert_eq!(specs.len(), 3);
+        assert!(specs.len() >= 3);
         assert!(specs.iter().all(|(id, json)| Id::of_canonical(json).to_string() == *id));
         let broken = sqlx::query("pragma foreign_key_check").fetch_all(&store.pool).await.unwrap();
         assert!(broken.is_empty());
+        let check: String =
+            sqlx::query_scalar("pragma integrity_check").fetch_one(&store.pool).await.unwrap();
+        assert_eq!(check, "ok");
         // And what refers to a segment is held to it again.
         let orphan = "insert into measurement values ('none', 'val_loss', 1, 0.5)";
         assert!(sqlx::query(orphan).execute(&store.pool).await.is_err());
-        let plan = crate::testing::with_evaluation(0);
-        let sweep = crate::testing::sweep("old");
-        store.save_sweep(&sweep, &plan.trials(), &plan.segments(), 2.0).await.unwrap();
-        let costs = store.measured_costs("", 1).await.unwrap();
-        assert!(costs.contains_key(&plan.segments[0].recipe.workload_id(None)));
+    }
+
+    #[tokio::test]
+    async fn a_store_of_any_older_version_keeps_all_it_has_and_takes_what_is_new() {
+        for version in 1..=3 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("old.db");
+            store_of_version(version, &path).await;
+            let refused = Store::open_read_only(&path).await.unwrap_err();
+            let is_told = matches!(refused, OpenError::Older { found, .. } if found == version);
+            assert!(is_told, "{refused}");
+            let store = Store::open(&path).await.unwrap();
+            let row = store.trial_results("old").await.unwrap().remove(0);
+            let found = (row.val_loss, row.val_error, row.device_s);
+            assert_eq!(found, (Some(0.5), Some(0.25), Some(3.0)));
+            let variant = (version > 1).then(|| "plain".to_owned());
+            assert_eq!((row.state, row.variant), (crate::TrialState::Finished, variant));
+            let evaluated = if version > 1 { &["few_shot_5_error"][..] } else { &[] };
+            let metrics = [evaluated, &["val_error", "val_loss"]].concat();
+            assert_eq!(store.metrics("old").await.unwrap(), metrics);
+            let spent = store.spent("old").await.unwrap();
+            assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (2, 1e9, 3.0));
+            assert_eq!(store.all_curves("old", "train_loss").await.len(), 1);
+            assert_eq!(store.fits("old").await.unwrap().len(), 1);
+            is_whole(&store).await;
+            let plan = crate::testing::with_evaluation(0);
+            let sweep = crate::testing::sweep("old");
+            store.save_sweep(&sweep, &plan.trials(), &plan.segments(), 2.0).await.unwrap();
+            let costs = store.measured_costs("", 1).await.unwrap();
+            assert!(costs.contains_key(&plan.segments[0].recipe.workload_id(None)));
+        }
+    }
+
+    /// Not one that was put together here.
+    #[tokio::test]
+    async fn a_store_that_the_program_of_version_3_made_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let dump = include_str!("../tests/stores/version_3.sql");
+        sqlx::raw_sql(dump).execute(&pool).await.unwrap();
+        let before = "select trial_id, val_loss, device_s from trial_result order by trial_id";
+        type Row = (String, f64, f64);
+        let before: Vec<Row> = sqlx::query_as(before).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        let store = Store::open(&path).await.unwrap();
+        let mut after: Vec<Row> = store
+            .trial_results("tiny")
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.trial_id.to_string(), row.val_loss.unwrap(), row.device_s.unwrap()))
+            .collect();
+        after.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!((after.len(), after), (4, before));
+        is_whole(&store).await;
     }
 
     #[tokio::test]

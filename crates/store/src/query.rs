@@ -12,13 +12,15 @@ use sqlx::{
 
 use crate::Store;
 use crate::open::OpenError;
-use crate::statement::first_words;
+use crate::statement::{first_words, numbered};
 
 /// What a statement answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryResult {
     /// Names of the columns, also when there are no rows. They may repeat.
     pub columns: Vec<String>,
+    /// Units of the columns whose names have one in the dictionary, wherever they are in the store.
+    pub units: Vec<Option<String>>,
     pub rows: Vec<Vec<Value>>,
 }
 
@@ -44,9 +46,17 @@ pub enum QueryError {
         "a query may only read: it begins with select, values, with or explain, not with `{0}`"
     )]
     NotAQuestion(String),
+    #[error("a value is given for `{name}`, which is no parameter of this statement; {}", known_parameters(.known))]
+    UnknownParameter { name: String, known: Vec<String> },
+    #[error("no value is given for the parameter `:{0}`")]
+    MissingParameter(String),
+    #[error("two values are given for the parameter `:{0}`")]
+    RepeatedParameter(String),
+    #[error("parameters have names here: write `:name` instead of `?`")]
+    Nameless,
     /// SQLite's own message: syntax, unknown columns, an attempt to write.
     #[error("{message}", message = message(.0))]
-    Sql(sqlx::Error),
+    Sql(#[from] sqlx::Error),
 }
 
 /// Answers one statement that reads, on a connection of its own.
@@ -54,12 +64,54 @@ pub enum QueryError {
 /// # Errors
 /// A store that cannot be opened; a statement that is none, several, wrong, or would write.
 pub async fn query(path: &Path, sql: &str) -> Result<QueryResult, QueryError> {
+    query_with(path, sql, &[]).await
+}
+
+/// As [`query`], with values for the statement's parameters: `:name`.
+///
+/// # Errors
+/// Those of [`query`]; a parameter without a value, or a value without a parameter.
+pub async fn query_with(
+    path: &Path,
+    sql: &str,
+    values: &[(String, Value)],
+) -> Result<QueryResult, QueryError> {
     refuse_all_but_questions(sql)?;
+    let (sql, names) = numbered(sql);
+    let values = in_order(&names, values)?;
     let store = Store::open_read_only(path).await?;
-    let result = async { answer(&mut *store.pool.acquire().await?, sql).await };
-    let result = result.await.map_err(QueryError::Sql);
+    let result = async { answer(&mut *store.pool.acquire().await?, &sql, values).await };
+    let result = result.await;
     store.close().await;
     result
+}
+
+/// A value for each parameter, in the order of their numbers.
+fn in_order<'a>(
+    names: &[String],
+    values: &'a [(String, Value)],
+) -> Result<Vec<&'a Value>, QueryError> {
+    for (at, (name, _)) in values.iter().enumerate() {
+        if !names.contains(name) {
+            let (name, known) = (name.clone(), names.to_vec());
+            return Err(QueryError::UnknownParameter { name, known });
+        }
+        if values[..at].iter().any(|(before, _)| before == name) {
+            return Err(QueryError::RepeatedParameter(name.clone()));
+        }
+    }
+    let value = |name: &String| {
+        let found = values.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+        found.ok_or_else(|| QueryError::MissingParameter(name.clone()))
+    };
+    names.iter().map(value).collect()
+}
+
+fn known_parameters(known: &[String]) -> String {
+    match known {
+        [] => "it has none".to_owned(),
+        _ => format!("it has :{}", known.join(", :")),
+    }
 }
 
 fn refuse_all_but_questions(sql: &str) -> Result<(), QueryError> {
@@ -73,14 +125,48 @@ fn refuse_all_but_questions(sql: &str) -> Result<(), QueryError> {
     }
 }
 
-async fn answer(connection: &mut SqliteConnection, sql: &str) -> sqlx::Result<QueryResult> {
+async fn answer(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    values: Vec<&Value>,
+) -> Result<QueryResult, QueryError> {
     // Arbitrary SQL is what this function is for; the walls are in the module's head.
-    let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
-    let statement = (&mut *connection).prepare(sql.clone()).await?;
-    let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-    let rows = sqlx::query(sql).fetch_all(&mut *connection).await?;
+    let text = AssertSqlSafe(sql.to_owned()).into_sql_str();
+    let statement = (&mut *connection).prepare(text.clone()).await?;
+    let n_parameters = statement.parameters().map_or(0, |count| count.right_or(0));
+    if n_parameters != values.len() {
+        return Err(QueryError::Nameless);
+    }
+    let columns: Vec<_> =
+        statement.columns().iter().map(|column| column.name().to_owned()).collect();
+    let bound = values.into_iter().fold(sqlx::query(text), |query, value| match value {
+        Value::Null => query.bind(None::<i64>),
+        Value::Integer(number) => query.bind(*number),
+        Value::Real(number) => query.bind(*number),
+        Value::Text(text) => query.bind(text.clone()),
+        Value::Blob(bytes) => query.bind(bytes.clone()),
+    });
+    let rows = bound.fetch_all(&mut *connection).await?;
     let rows = rows.iter().map(read).collect::<sqlx::Result<_>>()?;
-    Ok(QueryResult { columns, rows })
+    let units = units(connection, &columns).await?;
+    Ok(QueryResult { columns, units, rows })
+}
+
+/// Names that are of several units have none.
+async fn units(
+    connection: &mut SqliteConnection,
+    columns: &[String],
+) -> sqlx::Result<Vec<Option<String>>> {
+    let known: Vec<(String, String)> = sqlx::query_as(
+        "select column_name, min(unit) from dictionary where column_name is not null
+         group by column_name having count(unit) = count(*) and count(distinct unit) = 1",
+    )
+    .fetch_all(connection)
+    .await?;
+    let unit = |column: &String| {
+        known.iter().find(|(name, _)| name == column).map(|(_, unit)| unit.clone())
+    };
+    Ok(columns.iter().map(unit).collect())
 }
 
 fn message(error: &sqlx::Error) -> String {
@@ -112,11 +198,14 @@ mod tests {
     use crate::testing::{TestStore, planned_store};
 
     /// The walls behind the first one: what would happen if these statements were let through.
-    async fn without_the_first_wall(test: &TestStore, statements: &[String]) -> sqlx::Result<()> {
+    async fn without_the_first_wall(
+        test: &TestStore,
+        statements: &[String],
+    ) -> Result<(), QueryError> {
         let store = Store::open_read_only(&test.path).await.unwrap();
         let mut connection = store.pool.acquire().await.unwrap();
         for sql in statements {
-            answer(&mut connection, sql).await?;
+            answer(&mut connection, sql, Vec::new()).await?;
         }
         Ok(())
     }
@@ -205,6 +294,51 @@ mod tests {
             let message = result.unwrap_err().to_string();
             assert!(message.contains("readonly database"), "{statements:?}: {message}");
         }
+    }
+
+    #[tokio::test]
+    async fn parameters_are_values_and_never_sql() {
+        let (test, _) = planned_store().await;
+        let sql = "select count(*), :other from sweep_trial where sweep = :sweep";
+        let count = async |sweep: &str| {
+            let values = [("sweep", sweep), ("other", "ü")]
+                .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())));
+            let result = query_with(&test.path, sql, &values).await.unwrap();
+            result.rows[0].clone()
+        };
+        let row = |n| [Value::Integer(n), Value::Text("ü".into())];
+        assert_eq!(count("small").await, row(2));
+        assert_eq!(count("small' or '1' = '1").await, row(0));
+        assert_eq!(count("x'; delete from trial; --").await, row(0));
+        let typed = [("a".to_owned(), Value::Real(0.5)), ("b".to_owned(), Value::Null)];
+        let result = query_with(&test.path, "select :a * 2, $b is null, :a", &typed).await.unwrap();
+        assert_eq!(result.rows[0], [Value::Real(1.0), Value::Integer(1), Value::Real(0.5)]);
+    }
+
+    #[tokio::test]
+    async fn parameters_and_values_have_to_meet() {
+        let (test, _) = planned_store().await;
+        let value = |name: &str| (name.to_owned(), Value::Integer(1));
+        for (sql, values, expected) in [
+            ("select :a", vec![], "no value is given for the parameter `:a`"),
+            ("select :a", vec![value("a"), value("b")], "it has :a"),
+            ("select ':a'", vec![value("a")], "it has none"),
+            ("select :a", vec![value("a"), value("a")], "two values"),
+            ("select ?", vec![], "write `:name`"),
+            ("select ?2, :a", vec![value("a")], "write `:name`"),
+        ] {
+            let message = query_with(&test.path, sql, &values).await.unwrap_err().to_string();
+            assert!(message.contains(expected), "{sql}: {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn columns_have_the_units_of_the_dictionary() {
+        let (test, _) = planned_store().await;
+        let sql = "select train_flops, device_s, shape, 1 as mine, 2 as step from attempt_cost";
+        let units = query(&test.path, sql).await.unwrap().units;
+        let units: Vec<_> = units.iter().map(Option::as_deref).collect();
+        assert_eq!(units, [Some("FLOPs"), Some("s"), None, None, Some("steps")]);
     }
 
     #[tokio::test]

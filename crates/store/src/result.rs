@@ -8,8 +8,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::Store;
-use crate::convert::unsigned;
+use crate::convert::{optional_unsigned, unsigned};
 use crate::error::{Result, StoreError};
+use crate::segment::json;
 
 /// One row of the view `trial_result`. What is missing is None.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +24,13 @@ pub struct TrialResult {
     /// D.
     pub unique_examples: u64,
     pub examples_seen: u64,
-    pub steps: u64,
+    /// Of an imported trial that does not say, None; so with the rate and the seed.
+    pub steps: Option<u64>,
     /// C: FLOPs of the trial trained alone.
     pub train_flops: f64,
     /// Peak rate.
-    pub learning_rate: f64,
-    pub seed: u64,
+    pub learning_rate: Option<f64>,
+    pub seed: Option<u64>,
     pub state: TrialState,
     /// Mean validation loss after the last step, nats.
     pub val_loss: Option<f64>,
@@ -128,18 +130,25 @@ impl Store {
         Ok(names.bind(sweep).fetch_all(&self.pool).await?)
     }
 
-    /// The course of one metric in every trial of a sweep that has it, in the plan's order.
+    /// The course of one metric in those of these trials of a sweep that have it, in the plan's order.
     ///
     /// # Errors
     /// The database's.
-    pub async fn learning_curves(&self, sweep: &str, metric: &str) -> Result<Vec<LearningCurve>> {
+    pub async fn learning_curves(
+        &self,
+        sweep: &str,
+        metric: &str,
+        trials: &[TrialId],
+    ) -> Result<Vec<LearningCurve>> {
         let rows = sqlx::query(
-            "select trial_id, step, value
+            "select trial_id, step, learning_curve.value
              from learning_curve join sweep_trial using (sweep, trial_id)
-             where sweep = ?1 and metric = ?2 and value is not null
+             where sweep = ?1 and metric = ?2 and learning_curve.value is not null
+               and trial_id in (select value from json_each(?3))
              order by sweep_trial.position, step",
         );
-        let rows = rows.bind(sweep).bind(metric).map(|row: SqliteRow| read_point(&row));
+        let rows = rows.bind(sweep).bind(metric).bind(json(&trials));
+        let rows = rows.map(|row: SqliteRow| read_point(&row));
         let mut curves: Vec<LearningCurve> = Vec::new();
         for row in rows.fetch_all(&self.pool).await? {
             let (trial_id, point) = row?;
@@ -188,10 +197,10 @@ pub(crate) fn read(row: &SqliteRow) -> Result<TrialResult> {
         params: count("params")?,
         unique_examples: count("unique_examples")?,
         examples_seen: count("examples_seen")?,
-        steps: count("steps")?,
+        steps: optional_unsigned("steps", row.try_get("steps")?)?,
         train_flops: row.try_get("train_flops")?,
         learning_rate: row.try_get("learning_rate")?,
-        seed: count("seed")?,
+        seed: optional_unsigned("seed", row.try_get("seed")?)?,
         state: TrialState::read(row.try_get("state")?)?,
         val_loss: row.try_get("val_loss")?,
         val_error: row.try_get("val_error")?,
@@ -342,10 +351,13 @@ mod tests {
         for (segment, loss) in plan.segments.iter().zip([1.0, 0.8, 0.9, 0.6]) {
             test.finish(segment, loss, 1.0).await;
         }
-        let curves = test.store.learning_curves("small", "val_loss").await.unwrap();
+        let curves = test.store.all_curves("small", "val_loss").await;
         let points: Vec<_> = curves.into_iter().map(|curve| curve.points).collect();
         assert_eq!(points, [vec![(80, 1.0), (100, 0.8)], vec![(80, 1.0), (160, 0.9), (200, 0.6)]]);
-        assert_eq!(test.store.learning_curves("small", "nothing").await.unwrap(), []);
+        assert_eq!(test.store.all_curves("small", "nothing").await, []);
+        let short = [plan.trials[0].spec.id()];
+        let curves = test.store.learning_curves("small", "val_loss", &short).await.unwrap();
+        assert_eq!((curves.len(), curves[0].trial_id), (1, short[0]));
     }
 
     async fn evaluated_store() -> (TestStore, crate::testing::Plan) {
@@ -381,7 +393,7 @@ mod tests {
         let metrics = test.store.metrics("small").await.unwrap();
         assert_eq!(metrics, ["few_shot_5_error", "val_error", "val_loss"]);
         assert_eq!(test.store.evaluations("small", "val_loss").await.unwrap().len(), 2);
-        assert_eq!(test.store.learning_curves("small", "train_loss").await.unwrap(), []);
+        assert_eq!(test.store.all_curves("small", "train_loss").await, []);
         let spent = test.store.spent("small").await.unwrap();
         let training: f64 = plan.segments[..4].iter().map(spec::SegmentSpec::train_flops).sum();
         assert_eq!((spent.attempts, spent.train_flops, spent.device_s), (5, training, 17.0));
@@ -409,7 +421,7 @@ mod tests {
         for (step, value) in (1..).zip(values) {
             assert!(test.store.record(id, attempt, &evaluated(step, value), 3.0).await.unwrap());
         }
-        let curve = test.store.learning_curves("small", "val_loss").await.unwrap().remove(0);
+        let curve = test.store.all_curves("small", "val_loss").await.remove(0);
         assert!(
             curve
                 .points

@@ -1,5 +1,5 @@
 //! Just enough of SQLite's lexical rules (sqlite.org/lang_comment.html, lang_keywords.html) to find
-//! where a statement begins and ends. What is inside is SQLite's business.
+//! where a statement begins and ends, and which parameters it has. What else is inside is SQLite's business.
 
 /// The first word of each statement in `sql`, in lower case; text without a word has an empty one.
 pub(crate) fn first_words(sql: &str) -> Vec<String> {
@@ -16,6 +16,46 @@ pub(crate) fn first_words(sql: &str) -> Vec<String> {
             words.push(rest[..end].to_ascii_lowercase());
         }
         rest = after;
+    }
+}
+
+/// The names of a statement's parameters, `:name`, `@name` or `$name`, each once and in order.
+pub fn parameters(sql: &str) -> Vec<String> {
+    numbered(sql).1
+}
+
+/// A statement with numbers for the names of its parameters, and the names by number.
+pub(crate) fn numbered(sql: &str) -> (String, Vec<String>) {
+    let (mut text, mut names) = (String::with_capacity(sql.len()), Vec::<String>::new());
+    let mut rest = sql;
+    while let Some(next) = rest.chars().next() {
+        let token = &rest[..token_length(rest, next)];
+        match token.strip_prefix([':', '@', '$']).filter(|name| !name.is_empty()) {
+            None => text.push_str(token),
+            Some(name) => {
+                let known = names.iter().position(|known| known == name);
+                let number = known.unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    names.len() - 1
+                });
+                text.push_str(&format!("?{}", number + 1));
+            }
+        }
+        rest = &rest[token.len()..];
+    }
+    (text, names)
+}
+
+/// Bytes of the name, parameter, quoted text, comment or single character that `sql` begins with.
+fn token_length(sql: &str, next: char) -> usize {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let name_length = |sql: &str| sql.find(|c| !is_name(c)).unwrap_or(sql.len());
+    match next {
+        '\'' | '"' | '`' => quoted_length(sql, next),
+        '[' => quoted_length(sql, ']'),
+        ':' | '@' | '$' => 1 + name_length(&sql[1..]),
+        c if is_name(c) => name_length(sql),
+        _ => comment_length(sql).max(next.len_utf8()),
     }
 }
 
@@ -79,6 +119,18 @@ mod tests {
         check("(select 1)", &[""]);
         check("", &[]);
         check(" ;; -- nothing", &[]);
+    }
+
+    #[test]
+    fn parameters_are_found_where_sqlite_finds_them() {
+        let check = |sql: &str, text: &str, names: &[&str]| {
+            assert_eq!(numbered(sql), (text.to_owned(), names.iter().map(|&n| n.into()).collect()));
+        };
+        check("select :a, @b, $c, :a", "select ?1, ?2, ?3, ?1", &["a", "b", "c"]);
+        check("select x from t where x=:größe;", "select x from t where x=?1;", &["größe"]);
+        let none = "select ':a', \":b\", [:c], `:d`, a$e, 'it''s :f' -- :g\n /* :h */ : x";
+        check(none, none, &[]);
+        check("select ':open", "select ':open", &[]);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use spec::Id;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::segment::PlannedSegment;
 use crate::trial::PlannedTrial;
-use crate::{Store, UnixSeconds, recipe, segment, trial};
+use crate::{Store, UnixSeconds, import, recipe, segment, trial};
 
 /// A sweep to be saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl Store {
     /// to be the hashes of their specs.
     ///
     /// # Errors
-    /// A trial without segments, or a chain that names a segment that neither `segments` nor the
-    /// store holds.
+    /// A trial without segments, a chain that names a segment that neither `segments` nor the store
+    /// holds, or a name under which trials were imported.
     pub async fn save_sweep(
         &self,
         sweep: &SweepRecord,
@@ -49,6 +49,7 @@ impl Store {
     ) -> Result<()> {
         let hash = trial::hash(trials);
         let mut tx = self.write().await?;
+        refuse_import(&mut tx, &sweep.name).await?;
         let is_stored = has_plan(&mut tx, &sweep.name, hash).await?;
         upsert(&mut tx, sweep, hash, now).await?;
         if !is_stored {
@@ -72,6 +73,24 @@ impl Store {
     }
 }
 
+impl SweepRecord {
+    /// Whether its trials were imported; then `spec` says from where, and `source` is a comment.
+    pub fn is_import(&self) -> bool {
+        import::is_import(&self.spec)
+    }
+}
+
+async fn refuse_import(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
+    let spec: Option<String> = sqlx::query_scalar("select spec from sweep where name = ?1")
+        .bind(sweep)
+        .fetch_optional(conn)
+        .await?;
+    match spec.is_some_and(|spec| import::is_import(&spec)) {
+        true => Err(StoreError::Imported(sweep.to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// Whether what is stored of the sweep is this plan already.
 async fn has_plan(conn: &mut SqliteConnection, sweep: &str, hash: Id) -> Result<bool> {
     let stored: Option<Option<String>> =
@@ -82,7 +101,7 @@ async fn has_plan(conn: &mut SqliteConnection, sweep: &str, hash: Id) -> Result<
     Ok(stored.flatten() == Some(hash.to_string()))
 }
 
-async fn upsert(
+pub(crate) async fn upsert(
     conn: &mut SqliteConnection,
     sweep: &SweepRecord,
     plan_hash: Id,
@@ -105,7 +124,7 @@ async fn upsert(
     Ok(())
 }
 
-async fn add_up_flops(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
+pub(crate) async fn add_up_flops(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
     sqlx::query(
         "update sweep
          set train_flops =
@@ -178,7 +197,7 @@ mod tests {
         test.finish(&plan.segments[0], 1.0, 5.0).await;
         test.save_trials("small", &plan, 1..).await;
         let results = test.store.trial_results("small").await.unwrap();
-        assert_eq!(results.iter().map(|row| row.steps).collect::<Vec<_>>(), [200]);
+        assert_eq!(results.iter().map(|row| row.steps).collect::<Vec<_>>(), [Some(200)]);
         let states = test.store.segment_states("small").await.unwrap();
         let n_finished = states.iter().filter(|row| row.state == SegmentState::Finished).count();
         assert_eq!((states.len(), n_finished), (3, 1));

@@ -9,7 +9,10 @@ use tempfile::TempDir;
 use test_support::{few_shot, recipe};
 
 use crate::error::Result;
-use crate::{NewAttempt, PlannedSegment, PlannedTrial, Report, Store, SweepRecord, UnixSeconds};
+use crate::{
+    LearningCurve, NewAttempt, PlannedSegment, PlannedTrial, Report, Store, SweepRecord,
+    UnixSeconds,
+};
 
 pub(crate) struct TestStore {
     pub store: Store,
@@ -161,8 +164,14 @@ pub(crate) fn finished(step: u64, steps: u64, device_s: f64) -> TrainerEvent {
     TrainerEvent::Finished { step, spent }
 }
 
-/// One attempt and one event, which the program stores by the batch.
+/// One attempt and one event, which the program stores by the batch; and curves of every trial.
 impl Store {
+    pub async fn all_curves(&self, sweep: &str, metric: &str) -> Vec<LearningCurve> {
+        let results = self.trial_results(sweep).await.unwrap();
+        let trials: Vec<_> = results.iter().map(|result| result.trial_id).collect();
+        self.learning_curves(sweep, metric, &trials).await.unwrap()
+    }
+
     pub async fn begin_attempt(
         &self,
         segment_id: SegmentId,

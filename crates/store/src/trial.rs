@@ -65,10 +65,7 @@ pub(crate) async fn replace_members(
     trials: &[PlannedTrial<'_>],
     recipes: &[Id],
 ) -> Result<()> {
-    for table in ["trial_segment", "sweep_trial"] {
-        let delete = format!("delete from {table} where sweep = ?1");
-        sqlx::query(AssertSqlSafe(delete)).bind(sweep).execute(&mut *conn).await?;
-    }
+    remove_members(conn, sweep).await?;
     let mut sorted: Vec<_> = trials.iter().zip(recipes).zip(0..).collect();
     sorted.sort_unstable_by_key(|((trial, _), _)| trial.id);
     for trials in sorted.chunks(ROWS) {
@@ -79,6 +76,15 @@ pub(crate) async fn replace_members(
         insert_trials(conn, &members).await?;
         insert_members(conn, sweep, &members).await?;
         insert_segments(conn, sweep, &members).await?;
+    }
+    Ok(())
+}
+
+/// Trials and segments stay: other sweeps may have them.
+pub(crate) async fn remove_members(conn: &mut SqliteConnection, sweep: &str) -> Result<()> {
+    for table in ["trial_segment", "sweep_trial"] {
+        let delete = format!("delete from {table} where sweep = ?1");
+        sqlx::query(AssertSqlSafe(delete)).bind(sweep).execute(&mut *conn).await?;
     }
     Ok(())
 }

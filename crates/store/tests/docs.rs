@@ -1,39 +1,83 @@
-//! docs/store.md describes the store that there is: every table, view and column, in its order.
+//! docs/store.md describes the store that there is: it is written from the dictionary, which has every
+//! table, view and column.
 
-use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
 
-use store::{Store, Value, query};
+use store::{Described, Relation, Store, query};
 
-/// `Table name` or `View name` to its columns.
-type Schema = BTreeMap<String, Vec<String>>;
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/store.md");
 
-#[tokio::test]
-async fn the_documented_columns_are_those_of_the_schema() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    Store::open(&path).await.unwrap().close().await;
-    let sql = "select upper(substr(t.type, 1, 1)) || substr(t.type, 2) || ' ' || t.name, c.name
-               from sqlite_schema as t, pragma_table_info(t.name) as c
-               where t.type in ('table', 'view') and t.name not like 'sqlite_%' order by t.name, c.cid";
-    let mut found = Schema::new();
-    for row in query(&path, sql).await.unwrap().rows {
-        let [Value::Text(table), Value::Text(column)] = row.as_slice() else { panic!("{row:?}") };
-        found.entry(table.clone()).or_default().push(column.clone());
-    }
-    assert_eq!(documented(include_str!("../../../docs/store.md")), found);
+/// What is above is written by hand.
+const MARK: &str = "<!-- From here on written by `make docs` from the store's dictionary: see its migrations. -->\n";
+
+async fn new_store(folder: &Path) -> Store {
+    Store::open(&folder.join("store.db")).await.unwrap()
 }
 
-/// Headings ``## Table `name` ``, and below each the first cell of its rows: `` | `column` | ``.
-fn documented(text: &str) -> Schema {
-    let mut schema = Schema::new();
-    let mut table = None;
-    for line in text.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            table = Some(heading.replace('`', ""));
-        } else if let (Some(table), Some(row)) = (&table, line.strip_prefix("| `")) {
-            let (column, _) = row.split_once('`').expect("a quoted name is closed");
-            schema.entry(table.clone()).or_default().push(column.to_owned());
+#[tokio::test]
+async fn every_column_has_its_place_in_the_dictionary_and_none_is_there_without_being() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path()).await;
+    let differing = "
+        with found (relation, position, column_name) as (
+            select t.name, c.cid + 1, c.name from sqlite_schema as t, pragma_table_info(t.name) as c
+            where t.type in ('table', 'view') and t.name not like 'sqlite_%'
+        ), told as (select relation, position, column_name from dictionary where position > 0)
+        select 'not in the dictionary', * from (select * from found except select * from told)
+        union all
+        select 'not in the store', * from (select * from told except select * from found)
+        union all
+        select 'without a row of its own', relation, 0, null from found
+        where relation not in (select relation from dictionary where position = 0 and meaning > '')";
+    let differing = query(&folder.path().join("store.db"), differing).await.unwrap().rows;
+    assert!(differing.is_empty(), "a migration adds or lacks rows of `dictionary`: {differing:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_page_is_what_the_dictionary_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let relations = new_store(folder.path()).await.dictionary().await.unwrap();
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (head, _) = page.split_once(MARK).expect("docs/store.md has lost its mark");
+    let written = format!("{head}{MARK}{}", markdown(&relations));
+    if std::env::var_os("ISOFLOP_WRITE_DOCS").is_some() {
+        std::fs::write(PAGE, written).unwrap();
+    } else {
+        assert!(page == written, "docs/store.md is not what the migrations say: `make docs`");
+    }
+}
+
+fn markdown(relations: &[Relation]) -> String {
+    let mut text = String::new();
+    for Relation { name, is_view, meaning, columns } in relations {
+        let kind = if *is_view { "View" } else { "Table" };
+        write!(text, "\n## {kind} `{name}`\n\n{}\n", wrapped(meaning)).unwrap();
+        text.push_str("| column | unit | meaning |\n|---|---|---|\n");
+        for Described { name, unit, meaning } in columns {
+            let cell = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
+            let row = format!("| `{name}` | {} | {} |\n", cell(unit), cell(meaning));
+            text.push_str(&row.replace("|  |", "| |"));
         }
     }
-    schema
+    text
+}
+
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let starts_line = width + word.chars().count() > 115;
+        lines.push_str(if starts_line {
+            "\n"
+        } else if width > 0 {
+            " "
+        } else {
+            ""
+        });
+        width = if starts_line { 0 } else { width + 1 } + word.chars().count();
+        lines.push_str(word);
+    }
+    lines + "\n"
 }

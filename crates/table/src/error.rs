@@ -1,4 +1,4 @@
-//! Why there is no table.
+//! Why a table is not read or not written.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,10 @@ pub enum TableError {
         "`{path}`, line {line}, column `{column}` is empty; leave such rows out with --missing drop"
     )]
     MissingCell { path: PathBuf, line: u64, column: String },
+    #[error("these columns make no table: {reason}")]
+    NotATable { reason: String },
+    #[error("failed to write the table")]
+    Write(#[source] std::io::Error),
 }
 
 impl TableError {

@@ -1,4 +1,4 @@
-//! Columns of numbers and keys out of CSV and parquet files.
+//! Columns of numbers and keys out of CSV and parquet files, and columns into parquet files.
 //!
 //! Only what is asked for is read, and only of the rows that pass a filter, so that a table may be
 //! far larger than what is wanted of it. Nothing is dropped in silence: rows that the filter left
@@ -8,11 +8,21 @@
 mod error;
 mod expression;
 mod read;
+mod write;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 pub use error::TableError;
+pub use write::write_parquet;
+
+/// The cells of a column that is to be written; None is an empty one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    Integers(Vec<Option<i64>>),
+    Numbers(Vec<Option<f64>>),
+    Texts(Vec<Option<String>>),
+}
 
 /// What is wanted of a table.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use crate::expression::{Cells, Expression, ExpressionError};
+use crate::write::first_line;
 use crate::{Missing, Request, Table, TableError};
 
 /// How gzip, zstandard and zlib files begin. (A CSV file whose first column is called `x^..` does too.)
@@ -50,6 +51,14 @@ impl Table {
         let wanted = Wanted::new(&source, request)?;
         let frame = source.read(&wanted.columns(&source))?;
         wanted.table(&source, frame, request)
+    }
+
+    /// The names of a file's columns, in its order.
+    ///
+    /// # Errors
+    /// A file that is no table.
+    pub fn columns(path: &Path) -> Result<Vec<String>, TableError> {
+        Ok(Source::open(path, kind(path)?)?.columns)
     }
 
     /// The lines of the first of `pairs` of rows that are equal in every column of the file, wanted or
@@ -161,8 +170,7 @@ impl<'a> Source<'a> {
     }
 
     fn malformed(&self, error: &PolarsError) -> TableError {
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default().to_owned();
+        let reason = first_line(error);
         TableError::Malformed { path: self.path.to_owned(), kind: self.kind.name(), reason }
     }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::figure;
+use crate::figure_file;
 use crate::input::{Curve, InputArgs};
+use crate::look::LookArgs;
 use crate::output::{Format, Rows, print_json};
 
 /// Score estimators by how well they extrapolate: fit a curve's smaller x, compare at its larger ones
@@ -49,9 +51,12 @@ pub struct BacktestArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// Draw the curves with what the estimators said of them; .svg or .png
+    /// Draw the curves with what the estimators said of them; .svg or .png, or .csv for its numbers
     #[arg(long, value_name = "FILE")]
     figure: Option<PathBuf>,
+
+    #[command(flatten)]
+    look: LookArgs,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -80,8 +85,8 @@ pub async fn backtest(args: &BacktestArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
     let result = score(&cases, &estimators, &options);
     if let Some(path) = &args.figure {
-        let svg = figure::of_backtest(&input, &cases, &estimators, &result, &options)?;
-        figure::write(path, &svg)?;
+        let figure = figure::of_backtest(&input, &cases, &estimators, &result, &options);
+        figure_file::write(&figure, args.look.look(), path)?;
     }
     print(&result, args.format)?;
     Ok(ExitCode::from(ALL_DONE))

@@ -14,8 +14,10 @@ use crate::analyse::{describe, inputs_hash, short, with_interval};
 use crate::estimate::{Estimate, EstimateArgs};
 use crate::exit::ALL_DONE;
 use crate::figure;
+use crate::figure_file;
 use crate::input::{Curve, Input, InputArgs};
 use crate::journal::now;
+use crate::look::LookArgs;
 use crate::output::{Format, Rows, print_objects};
 use crate::progress::say;
 
@@ -38,9 +40,12 @@ pub struct FitArgs {
     profile: bool,
 
     /// Draw the fit: of one curve the curve and its residuals (of N and D contours), of several the
-    /// intervals of their exponents; .svg or .png
+    /// intervals of their exponents; .svg or .png, or .csv for its numbers
     #[arg(long, value_name = "FILE")]
     figure: Option<PathBuf>,
+
+    #[command(flatten)]
+    look: LookArgs,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -57,7 +62,8 @@ pub async fn fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
         input.curves.iter().map(|curve| inputs_hash(&curve.points, &options)).collect();
     if let Some(path) = &args.figure {
         let name = format!("fit {}", &hashes[0][..8]);
-        figure::write(path, &figure::of_estimates(&input, &estimates, options.selection, &name)?)?;
+        let figure = figure::of_estimates(&input, &estimates, options.selection, &name)?;
+        figure_file::write(&*figure, args.look.look(), path)?;
     }
     if args.input.csv.is_none() {
         store(&args.input, &estimates, &hashes).await?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use analysis::frontier::Envelope;
 use analysis::law::Axis;
 use anyhow::anyhow;
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
@@ -56,15 +57,17 @@ impl EnvelopeKind {
 pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
     let input = args.input.read(&[Axis::X], &[]).await?;
     let mut objects = Vec::new();
+    let mut n_points = 0;
     let mut rows: Vec<Vec<Value>> = Vec::new();
     for curve in &input.curves {
         let points = means(curve)?;
         let kept = args.envelope.of(args.per_decade).of(&points).map_err(bad_input)?;
+        n_points += points.len();
         let best: Vec<_> = kept.iter().map(|&at| points[at]).collect();
         let name = curve.name();
         rows.extend(best.iter().map(|(x, y)| vec![json!(name), json!(x), json!(y)]));
         objects.push(json!({
-            "envelope": format!("{:?}", args.envelope.of(args.per_decade)),
+            "envelope": args.envelope.to_possible_value().map(|value| value.get_name().to_owned()),
             "n_points": points.len(),
             "n_dropped": curve.n_dropped,
             "frontier": best.iter().map(|(x, y)| json!({"x": x, "y": y})).collect::<Vec<_>>(),
@@ -74,11 +77,10 @@ pub async fn frontier(args: &FrontierArgs) -> anyhow::Result<ExitCode> {
         Format::Json => print_objects(&input.curves, objects)?,
         Format::Csv | Format::Table => {
             let columns = ["group", input.labels.axes[0].as_str(), input.labels.y.as_str()];
-            let (n, all) =
-                (rows.len(), input.curves.iter().map(|curve| curve.points.len()).sum::<usize>());
+            let n = rows.len();
             Rows::new(columns.map(str::to_owned).into(), rows).print(args.format)?;
             if args.format == Format::Table {
-                writeln!(std::io::stdout().lock(), "{n} on the frontier, of {all} points")?;
+                writeln!(std::io::stdout().lock(), "{n} on the frontier, of {n_points} points")?;
             }
         }
     }

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use crate::analyse::{short, with_interval};
 use crate::exit::{ALL_DONE, bad_input, too_few_points};
 use crate::figure;
+use crate::figure_file;
 use crate::input::{Curve, Input, InputArgs};
+use crate::look::LookArgs;
 use crate::output::{Format, Rows, print_objects};
 
 /// Find the best size and data at each compute: IsoFLOP parabolas, the frontier, a parametric law
@@ -51,13 +53,16 @@ pub struct ProfilesArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// Draw the parabolas with their minima; .svg or .png
+    /// Draw the parabolas with their minima; .svg or .png, or .csv for its numbers
     #[arg(long, value_name = "FILE")]
     figure: Option<PathBuf>,
 
-    /// Draw the best size and data against compute by each approach; .svg or .png
+    /// Draw the best size and data against compute by each approach; .svg or .png, or .csv for its numbers
     #[arg(long, value_name = "FILE")]
     optimum_figure: Option<PathBuf>,
+
+    #[command(flatten)]
+    look: LookArgs,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -147,11 +152,13 @@ impl ProfilesArgs {
             return Err(bad_input(anyhow!("a figure shows one curve; choose it with --where")));
         };
         if let Some(path) = &self.figure {
-            figure::write(path, &figure::of_profile(input, curve, &approaches.profile)?)?;
+            let figure = figure::of_profile(input, curve, &approaches.profile);
+            figure_file::write(&figure, self.look.look(), path)?;
         }
         if let Some(path) = &self.optimum_figure {
             let target = self.target.first().copied();
-            figure::write(path, &figure::of_optimum(input, approaches, target)?)?;
+            let figure = figure::of_optimum(input, approaches, target)?;
+            figure_file::write(&figure, self.look.look(), path)?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use crate::estimate::coded;
 use crate::exit::{ALL_DONE, bad_input};
 use crate::input::InputArgs;
 use crate::output::{Format, Rows, print_json};
+use crate::places::Places;
+use crate::progress::say;
 use crate::stored::StoredSweepArgs;
 
 /// Choose the trials that narrow a prediction most for the compute they cost
@@ -27,7 +29,8 @@ use crate::stored::StoredSweepArgs;
 /// the longest. Each
 /// would shrink the interval of the law at the target by what the bootstrap says that it and the
 /// target have in common; they are chosen one after the other until the budget is spent. The chosen
-/// ones are written as parts of the sweep's own file: run it, and the sweep goes on from its trunks.
+/// ones are written as parts of the sweep's own file: run it, and the sweep goes on from its trunks. Of
+/// an imported sweep they are listed.
 #[derive(clap::Args)]
 pub struct SuggestArgs {
     #[command(flatten)]
@@ -93,6 +96,14 @@ pub async fn suggest(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
     }
     let results = store.trial_results(&sweep.name).await?;
     let (points, flops_per, fit) = args.fit(&sweep).await?;
+    if sweep.trials.is_empty() {
+        let target = optimal_split(&fit, args.target_flops, flops_per).map_err(bad_input)?;
+        let places = Places::new(&results, flops_per, args.budget_flops);
+        let candidates = places.candidates(fit.law);
+        let chosen =
+            choose(&[fit], &points, target, &candidates, args.budget_flops).map_err(bad_input)?;
+        return args.print_places(&places, &chosen);
+    }
     let pool = Pool::new(&sweep, &results, args.budget_flops)?;
     let target = optimal_split(&fit, args.target_flops, flops_per).map_err(bad_input)?;
     let candidates = pool.candidates(fit.law);
@@ -128,6 +139,23 @@ impl SuggestArgs {
         let fit = fit(law, &curve.points, &input.labels, &options).map_err(coded)?;
         let flops_per = curve.flops_per.context("a fit has points")?;
         Ok((curve.points, flops_per, fit))
+    }
+
+    /// Of an imported sweep, for which no sweep file can be written.
+    fn print_places(&self, places: &Places, chosen: &Suggestion) -> anyhow::Result<ExitCode> {
+        places.rows(chosen).print(self.format)?;
+        say(&format!(
+            "{} of {} candidates, {} FLOPs: the {:.0}% interval of ln {} at {} FLOPs is expected to shrink from {:.2}% to {:.2}%; the sweep was imported, so what to train them with is yours",
+            chosen.picks.len(),
+            places.len(),
+            report::scientific(chosen.flops),
+            100.0 * chosen.level,
+            self.y,
+            report::scientific(self.target_flops),
+            100.0 * chosen.width_before,
+            100.0 * chosen.width_after
+        ));
+        Ok(ExitCode::from(ALL_DONE))
     }
 
     fn print(&self, pool: &Pool, chosen: &Suggestion, path: &Path) -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
         let result = by_id.get(&curve.trial_id)?;
         let is_of = |name: &String| result.variant.as_ref() == Some(name);
         Some(Course {
-            rate: rates.iter().position(|rate| *rate == result.learning_rate)?,
+            rate: rates.iter().position(|rate| Some(*rate) == result.learning_rate)?,
             variant: variants.iter().position(is_of).unwrap_or(0),
             points: curve.points.iter().map(|&(step, value)| (step as f64, value)).collect(),
             diverged: drawing.diverged.get(&curve.trial_id).map(|step| *step as f64),
@@ -35,10 +35,10 @@ pub fn figure(drawing: &Drawing) -> Option<AttentionFigure> {
     let courses = |curves: &[LearningCurve]| curves.iter().filter_map(course).collect();
     let (logits, entropies) = (courses(curves.attention_logit), courses(curves.attention_entropy));
     Some(AttentionFigure {
-        title: format!("{}: attention during training", drawing.sweep.name),
-        x_label: "step".into(),
+        title: format!("{}: attention during training{}", drawing.sweep.name, drawing.share()),
+        x_label: "training steps".into(),
         logit_label: "largest attention logit".into(),
-        entropy_label: "attention entropy, nats".into(),
+        entropy_label: "attention entropy (nats)".into(),
         rate_heading: "learning rate".into(),
         rates: rates.iter().map(f64::to_string).collect(),
         variant_heading: "variant".into(),

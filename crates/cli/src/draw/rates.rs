@@ -8,6 +8,7 @@ use store::{TrialResult, TrialState};
 use super::Drawing;
 use super::size::{Model, Shapes, Sizes};
 use crate::analyse::geometric_mean;
+use crate::axis_label;
 
 /// A size and a variant.
 type Group<'a> = (Model<'a>, Option<&'a str>);
@@ -37,8 +38,8 @@ pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
     };
     Some(RateFigure {
         title: format!("{}: final loss against learning rate", drawing.sweep.name),
-        x_label: "learning rate".into(),
-        y_label: "validation loss, nats".into(),
+        x_label: axis_label::name("learning_rate"),
+        y_label: axis_label::with_unit("val_loss"),
         size_heading: sizes.heading(),
         variant_heading: "variant".into(),
         curves: groups.iter().map(curve).collect(),
@@ -49,7 +50,8 @@ pub fn figure(drawing: &Drawing) -> Option<RateFigure> {
 /// The rates of some trials, the smallest first.
 pub fn of<'a>(results: impl Iterator<Item = &'a TrialResult>) -> Vec<f64> {
     // Positive floats are in the order of their bits.
-    let rates: BTreeSet<u64> = results.map(|result| result.learning_rate.to_bits()).collect();
+    let rates: BTreeSet<u64> =
+        results.filter_map(|result| result.learning_rate).map(f64::to_bits).collect();
     rates.into_iter().map(f64::from_bits).collect()
 }
 
@@ -58,7 +60,7 @@ pub fn of<'a>(results: impl Iterator<Item = &'a TrialResult>) -> Vec<f64> {
 fn longest_on_most<'a>(results: &[&'a TrialResult]) -> Vec<&'a TrialResult> {
     let mut places: BTreeMap<(u64, u64), Vec<&TrialResult>> = BTreeMap::new();
     for result in results {
-        places.entry((result.unique_examples, result.steps)).or_default().push(result);
+        places.entry((result.unique_examples, result.examples_seen)).or_default().push(result);
     }
     let has_several = |results: &Vec<&TrialResult>| of(results.iter().copied()).len() > 1;
     places.into_values().rfind(has_several).unwrap_or_default()
@@ -67,7 +69,8 @@ fn longest_on_most<'a>(results: &[&'a TrialResult]) -> Vec<&'a TrialResult> {
 fn points(results: &[&TrialResult]) -> Vec<Point> {
     let mut by_rate: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for result in results.iter().filter(|result| !has_diverged(result)) {
-        by_rate.entry(result.learning_rate.to_bits()).or_default().extend(result.val_loss);
+        let Some(rate) = result.learning_rate else { continue };
+        by_rate.entry(rate.to_bits()).or_default().extend(result.val_loss);
     }
     by_rate.retain(|_, losses| !losses.is_empty());
     let point = |(rate, losses): (u64, Vec<f64>)| Point {

@@ -3,7 +3,9 @@
 use report::{VariantCurve, VariantsFigure};
 use store::TrialState;
 
-use super::{Drawing, X_LABEL, fit_curve, y_label};
+use super::{Drawing, fit_curve};
+use crate::analyse::X;
+use crate::axis_label;
 
 /// How far beyond the sweep's largest compute laws are drawn.
 const BEYOND: f64 = 3.0;
@@ -18,9 +20,13 @@ pub fn figure(drawing: &Drawing) -> Option<VariantsFigure> {
     let last = analysis.points.iter().map(|point| point.x[0]).fold(0.0, f64::max);
     let curve = |name: &String| curve(drawing, name, BEYOND * last);
     Some(VariantsFigure {
-        title: format!("{}: {} against compute", drawing.sweep.name, y_label(analysis.y())),
-        x_label: X_LABEL.into(),
-        y_label: y_label(analysis.y()),
+        title: format!(
+            "{}: {} against compute",
+            drawing.sweep.name,
+            axis_label::name(analysis.y())
+        ),
+        x_label: axis_label::with_unit(X),
+        y_label: axis_label::with_unit(analysis.y()),
         variant_heading: "variant".into(),
         variants: names.iter().map(curve).collect(),
     })

@@ -1,7 +1,7 @@
 //! What the figures of fits show, leave out and refuse.
 
 use proptest::prelude::*;
-use report::{CurvePoint, DrawError, FitFigure, Floor, Point};
+use report::{CurvePoint, DrawError, Figure as _, FitFigure, Floor, Point};
 
 use crate::{any_points, any_value, check_drawn, check_text, fits, pairs, texts};
 

@@ -2,6 +2,8 @@
 
 mod analysis;
 mod fits;
+mod looks;
+mod page;
 mod samples;
 mod variants;
 
@@ -9,38 +11,43 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use report::{
-    DataSizeFigure, DrawError, LossFigure, Point, Scale, ScalingFigure, Series, Size, SizeLine, png,
+    DataSizeFigure, DrawError, Figure, LossFigure, Point, Scale, ScalingFigure, Series, Size,
+    SizeLine, png,
 };
 use resvg::usvg;
 
 const FONT: &[u8] = include_bytes!("../../assets/LiberationSans-Regular.ttf");
 
-fn sample_figures() -> Vec<(&'static str, String)> {
+fn samples_of_all() -> Vec<(&'static str, Box<dyn Figure>)> {
     vec![
-        ("scaling", samples::scaling(6, 5).svg().unwrap()),
-        ("scaling_8_sizes", samples::scaling(8, 5).svg().unwrap()),
-        ("scaling_2_sizes", samples::scaling(2, 3).svg().unwrap()),
-        ("data_size_2", samples::data_size(&[5e3, 5e4]).svg().unwrap()),
-        ("data_size_6", samples::data_size(&[1e3, 3e3, 1e4, 3e4, 1e5, 3e5]).svg().unwrap()),
-        ("losses", samples::losses(6, 2, 6000).svg().unwrap()),
-        ("losses_few", samples::losses(3, 1, 2000).svg().unwrap()),
-        ("fit", fits::fit(40).svg().unwrap()),
-        ("fit_dense", fits::fit(5000).svg().unwrap()),
-        ("isoflop", fits::isoflop().svg().unwrap()),
-        ("optimum", fits::optimum().svg().unwrap()),
-        ("forest", fits::forest(6).svg().unwrap()),
-        ("backtest_24", fits::backtest(24).svg().unwrap()),
-        ("backtest_6", fits::backtest(6).svg().unwrap()),
-        ("backtest_1", fits::backtest(1).svg().unwrap()),
-        ("variants_4", variants::variants(4, true).svg().unwrap()),
-        ("variants_7", variants::variants(7, true).svg().unwrap()),
-        ("variants_2_bare", variants::variants(2, false).svg().unwrap()),
-        ("attention", variants::attention(true).svg().unwrap()),
-        ("attention_logits", variants::attention(false).svg().unwrap()),
-        ("learning_rate_1", variants::rates(1).svg().unwrap()),
-        ("learning_rate_4", variants::rates(4).svg().unwrap()),
-        ("contour", fits::contour(fits::sample_trials()).svg().unwrap()),
+        ("scaling", Box::new(samples::scaling(6, 5))),
+        ("scaling_8_sizes", Box::new(samples::scaling(8, 5))),
+        ("scaling_2_sizes", Box::new(samples::scaling(2, 3))),
+        ("data_size_2", Box::new(samples::data_size(&[5e3, 5e4]))),
+        ("data_size_6", Box::new(samples::data_size(&[1e3, 3e3, 1e4, 3e4, 1e5, 3e5]))),
+        ("losses", Box::new(samples::losses(6, 2, 6000))),
+        ("losses_few", Box::new(samples::losses(3, 1, 2000))),
+        ("fit", Box::new(fits::fit(40))),
+        ("fit_dense", Box::new(fits::fit(5000))),
+        ("isoflop", Box::new(fits::isoflop())),
+        ("optimum", Box::new(fits::optimum())),
+        ("forest", Box::new(fits::forest(6))),
+        ("backtest_24", Box::new(fits::backtest(24))),
+        ("backtest_6", Box::new(fits::backtest(6))),
+        ("backtest_1", Box::new(fits::backtest(1))),
+        ("variants_4", Box::new(variants::variants(4, true))),
+        ("variants_7", Box::new(variants::variants(7, true))),
+        ("variants_2_bare", Box::new(variants::variants(2, false))),
+        ("attention", Box::new(variants::attention(true))),
+        ("attention_logits", Box::new(variants::attention(false))),
+        ("learning_rate_1", Box::new(variants::rates(1))),
+        ("learning_rate_4", Box::new(variants::rates(4))),
+        ("contour", Box::new(fits::contour(fits::sample_trials()))),
     ]
+}
+
+fn sample_figures() -> Vec<(&'static str, String)> {
+    samples_of_all().into_iter().map(|(name, figure)| (name, figure.svg().unwrap())).collect()
 }
 
 /// Of public data, where they are at hand.

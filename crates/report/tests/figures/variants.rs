@@ -1,8 +1,8 @@
 //! Variants that never were, and what becomes of them at large learning rates.
 
 use report::{
-    AttentionFigure, Course, CurvePoint, DrawError, FitCurve, Point, RateCurve, RateFigure, Size,
-    VariantCurve, VariantsFigure,
+    AttentionFigure, Course, CurvePoint, DrawError, Figure as _, FitCurve, Point, RateCurve,
+    RateFigure, Size, VariantCurve, VariantsFigure,
 };
 
 use crate::fits::even;

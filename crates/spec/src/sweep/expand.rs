@@ -44,7 +44,7 @@ enum Length {
 
 /// Every trial of the file once, cheapest first.
 pub(super) fn trials(file: &SweepFile) -> Result<Vec<TrialSpec>, Problem> {
-    check_name(&file.name)?;
+    check_name(&file.name).map_err(|message| Problem::new("name", message))?;
     let mut trials = BTreeMap::new();
     for block in blocks(file)? {
         for trial in block_trials(file, &block)? {
@@ -56,14 +56,14 @@ pub(super) fn trials(file: &SweepFile) -> Result<Vec<TrialSpec>, Problem> {
     Ok(trials)
 }
 
-fn check_name(name: &str) -> Result<(), Problem> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(sound) {
-        let message =
-            format!("a name has 1 to {MAX_NAME} letters, digits, `-` or `_`, not `{name}`");
-        return Err(Problem::new("name", message));
+    match !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(sound) {
+        true => Ok(()),
+        false => {
+            Err(format!("a name has 1 to {MAX_NAME} letters, digits, `-` or `_`, not `{name}`"))
+        }
     }
-    Ok(())
 }
 
 fn blocks(file: &SweepFile) -> Result<Vec<Block<'_>>, Problem> {
