@@ -26,8 +26,11 @@ pub struct Fits {
     plans: Mutex<HashMap<String, (String, Arc<Plan>)>>,
     /// By sweep, metric and variant what was found, and what identifies the points. Held while fitting:
     /// one fit has every core.
-    found: Mutex<HashMap<(String, String, Option<String>), (String, Arc<Found>)>>,
+    found: Mutex<HashMap<Subject, (String, Arc<Found>)>>,
 }
+
+/// A sweep, a metric and a variant.
+type Subject = (String, String, Option<String>);
 
 /// What was found of one set of points.
 struct Found {
