@@ -90,8 +90,10 @@ impl Store {
         }
         let copy = path.with_added_extension("merging");
         delete(&copy)?;
-        prepared(source, &copy, now).await?.close().await;
-        let merged = self.take_in(&copy, rename).await;
+        let merged = match prepared(source, &copy, now).await {
+            Ok(()) => self.take_in(&copy, rename).await,
+            Err(error) => Err(error),
+        };
         delete(&copy)?;
         merged
     }
@@ -121,21 +123,28 @@ async fn prepared(
     source: &Path,
     copy: &Path,
     now: UnixSeconds,
-) -> std::result::Result<Store, MergeError> {
+) -> std::result::Result<(), MergeError> {
     Store::copy(source, copy).await?;
     let store = Store::open(copy).await?;
     let running = store.running_attempts().await?;
     store.lose_attempts(&running, "was running when its store was merged", now).await?;
-    Ok(store)
+    store.close().await;
+    Ok(())
 }
 
+/// With what SQLite keeps beside it, which is there if a merge was killed.
 fn delete(copy: &Path) -> std::result::Result<(), MergeError> {
-    match std::fs::remove_file(copy) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(MergeError::Copy { path: copy.to_owned(), source })
+    for suffix in ["", "-journal", "-shm", "-wal"] {
+        let mut path = copy.as_os_str().to_owned();
+        path.push(suffix);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(MergeError::Copy { path: path.into(), source });
+            }
+            Ok(()) | Err(_) => {}
         }
-        Ok(()) | Err(_) => Ok(()),
     }
+    Ok(())
 }
 
 async fn join(
@@ -240,23 +249,45 @@ async fn part_sweeps(
     .map_err(StoreError::from)?;
     let mut renamed = Vec::new();
     for (from, source, spec, theirs_is_later) in differing {
-        let to = format!("{from}-{}", &Id::of_canonical(&source).to_string()[..8]);
+        let schema = if theirs_is_later { "main" } else { "other" };
+        let to = name_by_content(conn, schema, &from, &source).await?;
         let record = SweepRecord { name: from.clone(), source, spec };
         let record = rename(&record, &to)
             .map_err(|reason| MergeError::Rename { name: from.clone(), reason })?;
-        let schema = if theirs_is_later { "main" } else { "other" };
         rename_sweep(conn, schema, &from, &record).await?;
         renamed.push(Renamed { from, to, is_source: !theirs_is_later });
     }
     Ok(renamed)
 }
 
+/// Of the trials too: tables of one name, imported at different times, have the same file.
+async fn name_by_content(
+    conn: &mut SqliteConnection,
+    schema: &str,
+    name: &str,
+    source: &str,
+) -> Result<String> {
+    let trials = format!("select trial_id from {schema}.sweep_trial where sweep = ?1 order by 1");
+    let trials: Vec<String> =
+        sqlx::query_scalar(AssertSqlSafe(trials)).bind(name).fetch_all(conn).await?;
+    let hash = Id::of(&(source, trials)).to_string();
+    // Names of sweeps have at most 64 characters.
+    let head: String = name.chars().take(55).collect();
+    Ok(format!("{head}-{}", &hash[..8]))
+}
+
+/// A sweep that had the new name before has the same trials, so this one takes its place.
 async fn rename_sweep(
     conn: &mut SqliteConnection,
     schema: &str,
     from: &str,
     to: &SweepRecord,
 ) -> Result<()> {
+    for (table, column) in [("trial_segment", "sweep"), ("sweep_trial", "sweep"), ("sweep", "name")]
+    {
+        let sql = format!("delete from {schema}.{table} where {column} = ?1");
+        sqlx::query(AssertSqlSafe(sql)).bind(&to.name).execute(&mut *conn).await?;
+    }
     let sweep =
         format!("update {schema}.sweep set name = ?2, source = ?3, spec = ?4 where name = ?1");
     sqlx::query(AssertSqlSafe(sweep))
@@ -267,7 +298,7 @@ async fn rename_sweep(
         .execute(&mut *conn)
         .await?;
     for table in ["sweep_trial", "trial_segment", "fit", "provenance"] {
-        let sql = format!("update {schema}.{table} set sweep = ?2 where sweep = ?1");
+        let sql = format!("update or replace {schema}.{table} set sweep = ?2 where sweep = ?1");
         sqlx::query(AssertSqlSafe(sql)).bind(from).bind(&to.name).execute(&mut *conn).await?;
     }
     Ok(())
@@ -307,9 +338,12 @@ mod tests {
         Plan, TestStore, empty_store, evaluated, finished, on_cpu, planned_store, progress, sweep,
         two_trials,
     };
-    use crate::{NewAttempt, TrialState, Value};
+    use crate::{ForeignState, ForeignTrial, NewAttempt, TrialState, Value};
 
     fn named(record: &SweepRecord, name: &str) -> std::result::Result<SweepRecord, String> {
+        if record.is_import() {
+            return Ok(SweepRecord { name: name.to_owned(), ..record.clone() });
+        }
         let source = format!("{} # now {name}", record.source);
         Ok(SweepRecord { name: name.to_owned(), source, ..record.clone() })
     }
@@ -442,6 +476,30 @@ mod tests {
         assert_eq!(union.store.trial_results("small").await.unwrap()[0].val_loss, Some(0.25));
     }
 
+    /// A table of one row, always of the same file.
+    async fn import(test: &TestStore, name: &str, loss: f64, now: f64) {
+        let trial = ForeignTrial {
+            family: "gpt".into(),
+            shape: "small".into(),
+            params: 10,
+            unique_examples: 1000,
+            examples_seen: 500,
+            steps: None,
+            train_flops: 3e4,
+            learning_rate: None,
+            seed: None,
+            variant: None,
+            state: ForeignState::Finished,
+            device_s: None,
+            metrics: [("val_loss".to_owned(), loss)].into(),
+            repeat: 0,
+        };
+        let source = "# Imported from a.csv".to_owned();
+        let spec = r#"{"imported":{"file":"a.csv"}}"#.to_owned();
+        let record = SweepRecord { name: name.to_owned(), source, spec };
+        test.store.import(&record, &[trial], now).await.unwrap();
+    }
+
     #[tokio::test]
     async fn different_sweeps_of_one_name_are_both_kept_and_the_later_has_it() {
         let (a, b) = (empty_store().await, empty_store().await);
@@ -465,6 +523,54 @@ mod tests {
         // The same again finds the sweep under its new name.
         merge(&union, &stores[0]).await;
         assert_eq!(union.store.sweeps().await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn three_tables_imported_under_one_name_are_all_kept_in_any_order() {
+        let name = "n".repeat(64);
+        let mut stores = Vec::new();
+        for (loss, now) in [(2.5, 1.0), (2.25, 2.0), (2.0, 3.0)] {
+            let test = empty_store().await;
+            import(&test, &name, loss, now).await;
+            stores.push(test);
+        }
+        let (forth, back) = (empty_store().await, empty_store().await);
+        for (one, other) in stores.iter().zip(stores.iter().rev()) {
+            merge(&forth, one).await;
+            merge(&back, other).await;
+        }
+        assert_eq!(content(&forth).await, content(&back).await);
+        let sweeps = forth.store.sweeps().await.unwrap();
+        assert_eq!(sweeps.len(), 3);
+        assert!(sweeps.iter().all(|sweep| sweep.record.name.len() <= 64));
+    }
+
+    #[tokio::test]
+    async fn a_sweep_that_gets_the_name_it_had_in_an_earlier_merge_takes_its_own_place() {
+        let (a, b) = (empty_store().await, empty_store().await);
+        import(&a, "theirs", 2.5, 1.0).await;
+        import(&b, "theirs", 2.25, 2.0).await;
+        merge(&a, &b).await;
+        import(&a, "theirs", 2.5, 3.0).await;
+        import(&b, "theirs", 2.125, 4.0).await;
+        import(&b, "theirs", 2.25, 5.0).await;
+        merge(&a, &b).await;
+        let sweeps = a.store.sweeps().await.unwrap();
+        assert_eq!(sweeps.len(), 2, "{sweeps:?}");
+        let rows = a.store.trial_results("theirs").await.unwrap();
+        assert_eq!(rows[0].val_loss, Some(2.25));
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_merge_left_is_cleared_away() {
+        let ([a, b], _) = pair(&[], &[0]).await;
+        let left = ["", "-journal", "-shm", "-wal"]
+            .map(|suffix| a.path.with_file_name(format!("store.db.merging{suffix}")));
+        for path in &left {
+            std::fs::write(path, "half of something").unwrap();
+        }
+        assert_eq!(merge(&a, &b).await.added["attempt"], 1);
+        assert!(left.iter().all(|path| !path.exists()));
     }
 
     #[tokio::test]
