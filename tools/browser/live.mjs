@@ -29,8 +29,16 @@ async function open(context, address, complaints) {
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("dialog", (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-  await page.goto(address);
+  if (scene === "linked") await followed(page, address);
+  else await page.goto(address);
   return page;
+}
+
+/** As from a letter in a browser: another site's page has the link. */
+async function followed(page, address) {
+  await page.route("http://elsewhere.example/", (route) => route.fulfill({ contentType: "text/html", body: `<a href="${address}">the sweep</a>` }));
+  await page.goto("http://elsewhere.example/");
+  await page.locator("a").click();
 }
 
 const painted = (page, id) => page.waitForFunction((id) => Number(document.getElementById(id).dataset.painted) > 0, id, WAIT);
@@ -107,13 +115,13 @@ const scenes = {
 
     // A prediction far away, the other axes, the table.
     await page.locator("#target").fill("1e15");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /\[.+,.+\]/.test(document.getElementById("answer")?.textContent ?? ""), null, { timeout: 60_000 });
     await page.locator("#target").fill("many");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /positive number/.test(document.getElementById("answer").textContent), null, WAIT);
     await page.locator("#target").fill("1e15");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /\[.+,.+\]/.test(document.getElementById("answer").textContent), null, WAIT);
     await page.locator("#zoom-forecast").click();
     await page.waitForTimeout(200);
@@ -178,6 +186,39 @@ const scenes = {
     await page.waitForFunction(() => [...document.querySelectorAll("#legend button")].filter((b) => /frontier/.test(b.textContent)).length === 2, null, { timeout: 90_000 });
     await accessible(page, "a comparison");
     await shot(page, "live-compare", { fullPage: true });
+    return {};
+  },
+
+  /** A store without sweeps says so, and shows the first one when it begins. */
+  async empty(page) {
+    await page.waitForFunction(() => /no sweeps yet/.test(document.getElementById("problem").textContent), null, WAIT);
+    await page.waitForTimeout(1500);
+    assert.equal(await page.locator("#problem").isHidden(), false, "the list of no sweeps takes nothing back");
+    await page.locator("#name").waitFor({ timeout: 60_000 });
+    assert.equal(await page.locator("#problem").isHidden(), true);
+    await painted(page, "grid");
+    return {};
+  },
+
+  /** A sweep that is not there is said, for as long as it is so. */
+  async missing(page) {
+    const told = () => page.locator("#problem").textContent();
+    await page.waitForFunction(() => /no sweep/.test(document.getElementById("problem").textContent), null, WAIT);
+    await page.waitForTimeout(1500);
+    assert.match(await told(), /no sweep `none`/);
+    assert.equal(await page.locator("#problem").isHidden(), false);
+    await accessible(page, "a missing sweep");
+    await page.locator("#sweeps a").first().click();
+    await painted(page, "plot");
+    assert.equal(await page.locator("#problem").isHidden(), true);
+    return {};
+  },
+
+  /** By a link on a page elsewhere, which a token must survive. */
+  async linked(page) {
+    await painted(page, "plot");
+    const address = page.url();
+    assert.doesNotMatch(address, /token/);
     return {};
   },
 

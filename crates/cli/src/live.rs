@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serve::{
     AttemptView, Counts, FitAsked, FitView, Group, Listing, Row, Source, SourceError, State, Sweep,
@@ -26,6 +27,8 @@ use crate::stored::find_sweep;
 
 /// Points of a learning curve that are told: more than a screen has columns.
 const MOST_POINTS: usize = 2000;
+/// Longer than any system's clock takes between two times of files.
+const CLOCK_TICK: Duration = Duration::from_millis(50);
 /// Bytes of a log that are told: its end.
 const MOST_LOG: u64 = 256 * 1024;
 
@@ -89,13 +92,16 @@ impl StoreSource {
 
 impl Source for StoreSource {
     /// Every commit goes to the end of the log beside the store, or into the store: their sizes and times
-    /// tell, without asking the database.
+    /// tell, without asking the database. A time is as coarse as the system's clock ticks, so a file that
+    /// has just been written is asked about again.
     async fn version(&self) -> Result<u64, SourceError> {
         let mut hasher = DefaultHasher::new();
         let mut wal = self.workplace.db.clone().into_os_string();
         wal.push("-wal");
         for file in [Some(self.file()?), std::fs::metadata(wal).ok()].into_iter().flatten() {
             (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+            let age = file.modified().ok().and_then(|time| time.elapsed().ok());
+            age.filter(|age| *age < CLOCK_TICK).hash(&mut hasher);
         }
         Ok(hasher.finish())
     }

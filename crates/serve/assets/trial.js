@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { METRICS_ALONG, bestMetric, drawCurves } from "./curves.js";
 import { $, announce, el, fill } from "./dom.js";
-import { count, duration, named, short, time } from "./format.js";
+import { count, duration, exact, named, short, time } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
 
 export class TrialPanel {
@@ -54,7 +54,7 @@ export class TrialPanel {
   draw(trial) {
     this.forget();
     this.trial = trial;
-    this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${count(trial.seed)}`;
+    this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${exact(trial.seed)}`;
     const metrics = [...METRICS_ALONG, ...Object.keys(trial.curves)].filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
     const choose = el("select", { id: "trial-metric", onchange: () => ((this.metric = choose.value), this.drawCurves()) });
     this.metric = fill(choose, metrics.map((name) => [name, named(name)]), this.metric || bestMetric(trial.curves, metrics));
