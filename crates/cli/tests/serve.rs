@@ -238,6 +238,7 @@ fn a_signal_ends_it_and_that_is_no_failure() {
 }
 
 /// The driver and what it drives; None says by name what is skipped.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn browser(test: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/browser");
     let is_there = folder.join("node_modules/playwright-core").exists()

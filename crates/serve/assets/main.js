@@ -326,7 +326,7 @@ function describe(name, fit, isOneOfMany) {
   const row = (law) =>
     el("tr", {}, el("td", { class: "text" }, law.law), el("td", { class: "text" }, law.formula), el("td", { class: "text wrap" }, ...law.params.flatMap((param) => [el("span", { class: "mono" }, `${param.name} = ${interval(param.value, param.low, param.high)}`), " "])), el("td", {}, law.holdout === null ? "–" : `${short(100 * law.holdout)}%`));
   const heads = [["law", true], ["formula", true], ["parameters, 95% intervals", true], ["error on the held-out end", false]];
-  const laws = fit.laws.length === 0 ? [] : [el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Fitted laws" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map(([label, text]) => el("th", { scope: "col", class: text ? "text" : null }, label)))), el("tbody", {}, ...fit.laws.map(row))))];
+  const laws = fit.laws.length === 0 ? [] : [el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `Fitted laws of ${name}` }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map(([label, text]) => el("th", { scope: "col", class: text ? "text" : null }, label)))), el("tbody", {}, ...fit.laws.map(row))))];
   const warnings = [...new Set([...fit.notes, ...fit.laws.flatMap((law) => law.warnings.map((warning) => `${law.law}: ${warning}`))])];
   const doubts = warnings.length === 0 ? [] : [el("ul", { class: "warnings", "aria-label": "What to doubt" }, ...warnings.map((warning) => el("li", {}, warning)))];
   const about = `Forecast from ${fit.n_points} points on the frontier, averaged over curves, with a ${Math.round(100 * fit.level)}% interval for a measurement. Laws fitted to the same points:`;

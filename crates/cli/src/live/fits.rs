@@ -25,11 +25,11 @@ pub struct Fits {
     /// The plan of each sweep, and the file that it is of.
     plans: Mutex<HashMap<String, (String, Arc<Plan>)>>,
     /// Held while fitting: one fit has every core.
-    found: Arc<Mutex<Memory>>,
+    found: Arc<Mutex<HashMap<Subject, (String, Arc<Found>)>>>,
 }
 
-/// By sweep, metric and variant what was found, and what identifies the points.
-type Memory = HashMap<(String, String, Option<String>), (String, Arc<Found>)>;
+/// A sweep, a metric and a variant. What was found is kept with what identifies the points.
+type Subject = (String, String, Option<String>);
 
 /// What was found of one set of points.
 struct Found {
