@@ -194,7 +194,7 @@ const scenes = {
     await page.waitForFunction(() => /no sweeps yet/.test(document.getElementById("problem").textContent), null, WAIT);
     await page.waitForTimeout(1500);
     assert.equal(await page.locator("#problem").isHidden(), false, "the list of no sweeps takes nothing back");
-    await page.locator("#name").waitFor({ timeout: 60_000 });
+    await page.locator("#sweep").waitFor({ timeout: 60_000 });
     assert.equal(await page.locator("#problem").isHidden(), true);
     await painted(page, "grid");
     return {};
@@ -224,7 +224,7 @@ const scenes = {
 
   /** Names that would like to be markup. */
   async hostile(page) {
-    await page.locator("#name").waitFor(WAIT);
+    await page.locator("#sweep").waitFor(WAIT);
     await page.waitForTimeout(500);
     assert.match(await page.locator("#name").textContent(), /<script>|<img/);
     assert.equal(await page.locator("main img, main script, nav img, nav script").count(), 0);

@@ -39,14 +39,23 @@ pub struct StoreSource {
     fits: Fits,
 }
 
-/// What a file is, whatever its name: device and inode.
+/// What a store is, whatever its name: device and inode of its file, and whether it has a log. Where nothing
+/// can be written beside it, one without a log is read as a file that nobody changes; a log says that
+/// somebody does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
+struct FileId(u64, u64, bool);
 
 impl FileId {
-    fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino())
+    fn of(file: &Metadata, db: &Path) -> Self {
+        Self(file.dev(), file.ino(), log_beside(db).is_ok())
     }
+}
+
+/// Of the log that SQLite writes to first.
+fn log_beside(db: &Path) -> std::io::Result<Metadata> {
+    let mut log = db.to_owned().into_os_string();
+    log.push("-wal");
+    std::fs::metadata(log)
 }
 
 impl StoreSource {
@@ -54,7 +63,7 @@ impl StoreSource {
     /// There is no store, or none that this version reads.
     pub async fn open(db: &Path) -> anyhow::Result<Self> {
         let store = Store::open_read_only(db).await.map_err(bad_input)?;
-        let file = FileId::of(&std::fs::metadata(db)?);
+        let file = FileId::of(&std::fs::metadata(db)?, db);
         let fits = Fits::default();
         Ok(Self { workplace: Workplace::of(db), open: Mutex::new((file, store)), fits })
     }
@@ -62,9 +71,11 @@ impl StoreSource {
     /// The store as it is now: one that was put in the place of another is opened anew.
     async fn store(&self) -> Result<Store, SourceError> {
         let mut open = self.open.lock().await;
-        let file = FileId::of(&self.file()?);
-        if open.0 != file {
-            *open = (file, Store::open_read_only(&self.workplace.db).await.map_err(unavailable)?);
+        let db = &self.workplace.db;
+        if open.0 != FileId::of(&self.file()?, db) {
+            let store = Store::open_read_only(db).await.map_err(unavailable)?;
+            // Opening may begin a log.
+            *open = (FileId::of(&self.file()?, db), store);
         }
         Ok(open.1.clone())
     }
@@ -96,9 +107,8 @@ impl Source for StoreSource {
     /// has just been written is asked about again.
     async fn version(&self) -> Result<u64, SourceError> {
         let mut hasher = DefaultHasher::new();
-        let mut wal = self.workplace.db.clone().into_os_string();
-        wal.push("-wal");
-        for file in [Some(self.file()?), std::fs::metadata(wal).ok()].into_iter().flatten() {
+        let log = log_beside(&self.workplace.db).ok();
+        for file in [Some(self.file()?), log].into_iter().flatten() {
             (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
             let age = file.modified().ok().and_then(|time| time.elapsed().ok());
             age.filter(|age| *age < CLOCK_TICK).hash(&mut hasher);

@@ -165,7 +165,10 @@ fn an_imported_sweep_is_forecast_and_a_variant_that_is_not_there_is_refused() {
     place.stdout(&[&["import"][..], &import].concat(), 0);
     let server = Server::start(&place, &[]);
     let told = server.json("/api/sweeps/theirs");
-    assert_eq!(told["trials"]["columns"]["seed"], serde_json::json!([null, null, null, null, null]));
+    assert_eq!(
+        told["trials"]["columns"]["seed"],
+        serde_json::json!([null, null, null, null, null])
+    );
     let fit = server.json("/api/sweeps/theirs/fit?y=val_error&target=1e12");
     assert!(fit["n_points"] == 5 && fit["target"]["y"].is_f64(), "{fit}");
     let (status, body) = server.ask("/api/sweeps/theirs/fit?y=val_error&variant=none", "");
@@ -311,8 +314,9 @@ fn a_store_without_sweeps_shows_the_first_one_that_begins() {
     let Some(driver) = browser(test) else { return };
     let place = swept();
     let db = place.path("results/isoflop.db");
-    let empty = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('pragma foreign_keys = on')\n\
-                 c.execute('delete from sweep'); c.commit()";
+    let empty = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('pragma foreign_keys = off')\n\
+                 for table in ['sweep', 'sweep_trial', 'trial_segment', 'provenance', 'fit']: c.execute(f'delete from {table}')\n\
+                 c.commit()";
     let done = Command::new("python3").args(["-c", empty]).arg(&db).status().unwrap();
     assert!(done.success());
     let server = Server::start(&place, &[]);

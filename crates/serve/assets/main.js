@@ -178,9 +178,9 @@ function drawSweep() {
   if (trials !== null) requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("trials-drawn")));
   $("sweep").hidden = trials === null;
   document.title = trials === null ? "isoflop" : `${known.name} · isoflop`;
+  $("name").textContent = known.name;
   drawSweeps();
   if (trials === null) return;
-  $("name").textContent = known.name;
   const here = place.read();
   fill($("y"), trials.metrics.length > 0 ? trials.metrics.map((name) => [name, named(name)]) : [["val_error", named("val_error")]], metric(here));
   fill($("x"), X_AXES.map((name) => [name, named(name)]), here.x);
@@ -344,6 +344,7 @@ function follow() {
   if (here.sweep === "" && name !== undefined) return place.go({ sweep: name });
   if (name === undefined) {
     $("sweep").hidden = true;
+    $("name").textContent = known.store;
     problem("page", "The store has no sweeps yet: isoflop sweep FILE makes one. This page will show it.");
     if (stream === null) listen();
     return;

@@ -69,9 +69,9 @@ impl Guard {
         match token_in(uri) {
             // Lax, for a strict cookie is not sent where a link on another page led here; reading is all
             // there is, and other pages cannot read.
-            Some(given) if uri.path() == "/" && token.is(given) => Err(Refusal::Welcome(format!(
-                "{cookie}={token}; HttpOnly; SameSite=Lax; Path=/"
-            ))),
+            Some(given) if uri.path() == "/" && token.is(given) => {
+                Err(Refusal::Welcome(format!("{cookie}={token}; HttpOnly; SameSite=Lax; Path=/")))
+            }
             Some(_) | None => Err(Refusal::Token),
         }
     }

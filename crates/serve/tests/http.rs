@@ -361,10 +361,7 @@ async fn only_the_token_opens_a_page_that_has_one() {
     }
     let (status, head, _) = server.ask(&format!("GET /?token={token}"), "").await;
     assert_eq!(status, 303);
-    assert!(
-        head.contains("location: /\r\n") && head.contains("httponly; samesite=lax"),
-        "{head}"
-    );
+    assert!(head.contains("location: /\r\n") && head.contains("httponly; samesite=lax"), "{head}");
     let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     let cookie = cookie.split(';').next().unwrap();
     assert_eq!(server.ask("GET /api/sweeps", &format!("Cookie: {cookie}\r\n")).await.0, 200);

@@ -72,11 +72,7 @@ impl Fits {
         Ok(plan)
     }
 
-    async fn found(
-        &self,
-        key: (String, String, Option<String>),
-        analysis: Analysis,
-    ) -> Result<Arc<Found>, SourceError> {
+    async fn found(&self, key: Subject, analysis: Analysis) -> Result<Arc<Found>, SourceError> {
         let inputs = analysis.inputs_hash(&analyse::options());
         let mut all = Arc::clone(&self.found).lock_owned().await;
         if let Some((_, found)) = all.get(&key).filter(|(of, _)| *of == inputs) {
