@@ -189,6 +189,29 @@ const scenes = {
     return {};
   },
 
+  /** The curve of a trial grows while it is trained, and is asked for no more when it has ended. */
+  async growing(page) {
+    let asked = 0;
+    await page.route("**/api/trials/*", async (route) => {
+      const response = await route.fetch();
+      const trial = await response.json();
+      asked += 1;
+      trial.sweeps[0].state = asked < 3 ? 1 : 2;
+      trial.curves = { val_loss: { step: [1, 10 * asked], value: [2, 1] } };
+      await route.fulfill({ response, json: trial });
+    });
+    await painted(page, "plot");
+    await page.locator("#plot").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Enter");
+    for (const step of ["10", "20", "30"]) {
+      await page.waitForFunction((step) => document.getElementById("curve")?.getAttribute("aria-label")?.endsWith(`after ${step} steps`), step, WAIT);
+    }
+    await page.waitForTimeout(4000);
+    assert.equal(asked, 3);
+    return {};
+  },
+
   /** A store without sweeps says so, and shows the first one when it begins. */
   async empty(page) {
     await page.waitForFunction(() => /no sweeps yet/.test(document.getElementById("problem").textContent), null, WAIT);

@@ -341,3 +341,26 @@ fn failed(error: StoreError) -> SourceError {
 const fn unknown(message: String) -> SourceError {
     SourceError::Unknown(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_replaced_or_gets_a_log_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = folder.path().join("isoflop.db");
+        let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        let seen = || FileId::of(&std::fs::metadata(&db).unwrap(), &db);
+        write("isoflop.db");
+        let first = seen();
+        assert!(first == seen());
+        write("isoflop.db-wal");
+        assert!(first != seen());
+        std::fs::remove_file(folder.path().join("isoflop.db-wal")).unwrap();
+        assert!(first == seen());
+        write("other.db");
+        std::fs::rename(folder.path().join("other.db"), &db).unwrap();
+        assert!(first != seen());
+    }
+}

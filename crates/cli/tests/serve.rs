@@ -274,6 +274,7 @@ fn a_reader_zooms_opens_trials_compares_and_predicts() {
     assert_eq!(play(&driver, "look", &server.page)["points"], 40);
     play(&driver, "dark", &server.page);
     play(&driver, "phone", &server.page);
+    play(&driver, "growing", &server.page);
     let other = SWEEP.replace("\"pretend\"", "\"other\"").replace("3e-3", "1e-3");
     std::fs::write(place.path("other.toml"), other).unwrap();
     place.stdout(&["sweep", "other.toml", "--devices", "cpu:2"], 0);

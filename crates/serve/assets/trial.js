@@ -6,6 +6,9 @@ import { $, announce, el, fill } from "./dom.js";
 import { count, duration, exact, named, short, time } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
 
+/** Between two looks at a trial that is being trained. */
+const AGAIN_MS = 3000;
+
 export class TrialPanel {
   constructor(root, close) {
     Object.assign(this, { root, close, id: "", kept: [], metric: "", forget: () => {} });
@@ -15,9 +18,10 @@ export class TrialPanel {
   async show(id) {
     if (id === this.id) return;
     this.id = id;
+    clearTimeout(this.timer);
     this.forget();
     this.root.hidden = id === "";
-    if (id === "") return this.back?.focus();
+    if (id === "") return (this.back?.isConnected ? this.back : $("main")).focus();
     if (!this.root.contains(document.activeElement)) this.back = document.activeElement;
     this.root.replaceChildren(this.head(`Trial ${id.slice(0, 8)}`), el("p", { class: "muted" }, "Loading"));
     try {
@@ -34,8 +38,9 @@ export class TrialPanel {
   async refresh() {
     const { id } = this;
     if (id === "") return;
-    const trial = await api.trial(id).catch(() => null);
-    if (trial === null || id !== this.id) return;
+    const trial = await api.trial(id).catch(() => this.trial);
+    if (id !== this.id) return;
+    if (JSON.stringify(trial) === JSON.stringify(this.trial)) return this.lookAgain();
     const open = new Set([...this.root.querySelectorAll("details[open]")].map((details) => details.dataset.key));
     const { scrollTop } = this.root;
     const focused = document.activeElement?.id;
@@ -70,6 +75,14 @@ export class TrialPanel {
       el("h3", {}, "Attempts"), ...this.attempts(trial),
       el("h3", {}, "Spec"), el("details", { "data-key": "spec" }, el("summary", {}, `What the id is the hash of`), el("pre", { tabindex: "0" }, pretty(trial.spec))));
     this.drawCurves();
+    this.lookAgain();
+  }
+
+  /** What is measured on the way is no news of the sweep: while a trial is trained, it is asked for. */
+  lookAgain() {
+    clearTimeout(this.timer);
+    const isTraining = this.trial.sweeps.some(({ state }) => STATES[state] === "running");
+    if (isTraining) this.timer = setTimeout(() => this.refresh(), AGAIN_MS);
   }
 
   /** Curves of kept trials stay while another one is opened. */

@@ -25,10 +25,12 @@ pub struct Fits {
     /// The plan of each sweep, and the file that it is of.
     plans: Mutex<HashMap<String, (String, Arc<Plan>)>>,
     /// Held while fitting: one fit has every core.
-    found: Arc<Mutex<HashMap<Subject, (String, Arc<Found>)>>>,
+    found: Arc<Mutex<Memory>>,
 }
 
-/// A sweep, a metric and a variant. What was found is kept with what identifies the points.
+/// What was found of a subject, and what identifies the points that it was found from.
+type Memory = HashMap<Subject, (String, Arc<Found>)>;
+/// A sweep, a metric and a variant.
 type Subject = (String, String, Option<String>);
 
 /// What was found of one set of points.
