@@ -37,7 +37,7 @@ export class TrialPanel {
   /** The trial went on: ask again, with everything else as it was. */
   async refresh() {
     const { id } = this;
-    if (id === "") return;
+    if (this.trial?.id !== id) return; // it is still being loaded
     const trial = await api.trial(id).catch(() => this.trial);
     if (id !== this.id) return;
     if (JSON.stringify(trial) === JSON.stringify(this.trial)) return this.lookAgain();
