@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { METRICS_ALONG, bestMetric, drawCurves } from "./curves.js";
-import { $, announce, el, fill } from "./dom.js";
+import { $, announce, el, fill, redrawn } from "./dom.js";
 import { count, duration, exact, named, short, time } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
 
@@ -40,14 +40,20 @@ export class TrialPanel {
     if (this.trial?.id !== id) return; // it is still being loaded
     const trial = await api.trial(id).catch(() => this.trial);
     if (id !== this.id) return;
-    if (JSON.stringify(trial) === JSON.stringify(this.trial)) return this.lookAgain();
+    if (besidesCurves(trial) === besidesCurves(this.trial)) return this.grow(trial);
     const open = new Set([...this.root.querySelectorAll("details[open]")].map((details) => details.dataset.key));
     const { scrollTop } = this.root;
-    const focused = document.activeElement?.id;
     this.draw(trial);
     for (const details of this.root.querySelectorAll("details")) details.open = open.has(details.dataset.key);
     this.root.scrollTop = scrollTop;
-    if (focused && this.root.querySelector(`#${CSS.escape(focused)}`)) $(focused).focus();
+  }
+
+  /** Nothing but its curves: whoever reads a log goes on reading. */
+  grow(trial) {
+    const isLonger = JSON.stringify(trial.curves) !== JSON.stringify(this.trial.curves);
+    this.trial = trial;
+    if (isLonger) this.drawCurves();
+    this.lookAgain();
   }
 
   head(title) {
@@ -69,7 +75,7 @@ export class TrialPanel {
     const curves = metrics.length === 0
       ? [el("p", { class: "muted" }, "Nothing has been measured along the way.")]
       : [el("div", { class: "controls" }, el("label", {}, "metric ", choose), keep), this.canvas];
-    this.root.replaceChildren(
+    redrawn(this.root,
       this.head(this.title), facts(trial),
       el("h3", {}, "Curves"), ...curves,
       el("h3", {}, "Attempts"), ...this.attempts(trial),
@@ -125,6 +131,8 @@ export class TrialPanel {
     });
   }
 }
+
+const besidesCurves = ({ curves, ...rest }) => JSON.stringify([rest, Object.keys(curves)]);
 
 function facts(trial) {
   const states = trial.sweeps.map(({ sweep, state }) => el("span", { class: "state" }, stateMark(state), `${STATES[state]} in ${sweep} `));
