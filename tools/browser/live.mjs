@@ -48,6 +48,8 @@ const settled = (page) => page.waitForFunction(() => document.querySelector("#fi
 
 /** Contrast, names, roles and the like: what a program can see of accessibility. */
 async function accessible(page, what) {
+  // What is fading in has not its colours yet.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   const told = violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((node) => node.html).join(" | ")}`);

@@ -66,7 +66,9 @@ export class TrialPanel {
     this.forget();
     this.trial = trial;
     this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${exact(trial.seed)}`;
-    const metrics = [...METRICS_ALONG, ...Object.keys(trial.curves)].filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
+    // Of a run that was trained elsewhere only the end is known.
+    const measured = trial.steps === null ? [] : [...METRICS_ALONG, ...Object.keys(trial.curves)];
+    const metrics = measured.filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
     const choose = el("select", { id: "trial-metric", onchange: () => ((this.metric = choose.value), this.drawCurves()) });
     this.metric = fill(choose, metrics.map((name) => [name, named(name)]), this.metric || bestMetric(trial.curves, metrics));
     const keep = el("button", { type: "button", id: "trial-keep", onclick: () => this.keep() }, "");
@@ -113,7 +115,7 @@ export class TrialPanel {
   }
 
   attempts({ id, attempts }) {
-    if (attempts.length === 0) return [el("p", { class: "muted" }, "None yet.")];
+    if (attempts.length === 0) return [el("p", { class: "muted" }, "None.")];
     return attempts.map((attempt) => {
       const log = el("pre", { tabindex: "0" }, "…");
       const seconds = attempt.ended_at === null ? null : attempt.ended_at - attempt.started_at;
