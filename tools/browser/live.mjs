@@ -29,8 +29,16 @@ async function open(context, address, complaints) {
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("dialog", (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-  await page.goto(address);
+  if (scene === "linked") await followed(page, address);
+  else await page.goto(address);
   return page;
+}
+
+/** As from a letter in a browser: another site's page has the link. */
+async function followed(page, address) {
+  await page.route("http://elsewhere.example/", (route) => route.fulfill({ contentType: "text/html", body: `<a href="${address}">the sweep</a>` }));
+  await page.goto("http://elsewhere.example/");
+  await page.locator("a").click();
 }
 
 const painted = (page, id) => page.waitForFunction((id) => Number(document.getElementById(id).dataset.painted) > 0, id, WAIT);
@@ -40,6 +48,8 @@ const settled = (page) => page.waitForFunction(() => document.querySelector("#fi
 
 /** Contrast, names, roles and the like: what a program can see of accessibility. */
 async function accessible(page, what) {
+  // What is fading in has not its colours yet.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   const told = violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((node) => node.html).join(" | ")}`);
@@ -107,13 +117,13 @@ const scenes = {
 
     // A prediction far away, the other axes, the table.
     await page.locator("#target").fill("1e15");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /\[.+,.+\]/.test(document.getElementById("answer")?.textContent ?? ""), null, { timeout: 60_000 });
     await page.locator("#target").fill("many");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /positive number/.test(document.getElementById("answer").textContent), null, WAIT);
     await page.locator("#target").fill("1e15");
-    await page.locator("#fit form button").click();
+    await page.locator("#ask button").click();
     await page.waitForFunction(() => /\[.+,.+\]/.test(document.getElementById("answer").textContent), null, WAIT);
     await page.locator("#zoom-forecast").click();
     await page.waitForTimeout(200);
@@ -181,9 +191,65 @@ const scenes = {
     return {};
   },
 
+  /** The curve of a trial grows while it is trained, and is asked for no more when it has ended. */
+  async growing(page) {
+    let asked = 0;
+    await page.route("**/api/trials/*", async (route) => {
+      const response = await route.fetch();
+      const trial = await response.json();
+      asked += 1;
+      trial.sweeps[0].state = asked < 3 ? 1 : 2;
+      trial.curves = { val_loss: { step: [1, 10 * asked], value: [2, 1] } };
+      await route.fulfill({ response, json: trial });
+    });
+    await painted(page, "plot");
+    await page.locator("#plot").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Enter");
+    for (const step of ["10", "20", "30"]) {
+      await page.waitForFunction((step) => document.getElementById("curve")?.getAttribute("aria-label")?.endsWith(`after ${step} steps`), step, WAIT);
+    }
+    await page.waitForTimeout(4000);
+    assert.equal(asked, 3);
+    return {};
+  },
+
+  /** A store without sweeps says so, and shows the first one when it begins. */
+  async empty(page) {
+    await page.waitForFunction(() => /no sweeps yet/.test(document.getElementById("problem").textContent), null, WAIT);
+    await page.waitForTimeout(1500);
+    assert.equal(await page.locator("#problem").isHidden(), false, "the list of no sweeps takes nothing back");
+    await page.locator("#sweep").waitFor({ timeout: 60_000 });
+    assert.equal(await page.locator("#problem").isHidden(), true);
+    await painted(page, "grid");
+    return {};
+  },
+
+  /** A sweep that is not there is said, for as long as it is so. */
+  async missing(page) {
+    const told = () => page.locator("#problem").textContent();
+    await page.waitForFunction(() => /no sweep/.test(document.getElementById("problem").textContent), null, WAIT);
+    await page.waitForTimeout(1500);
+    assert.match(await told(), /no sweep `none`/);
+    assert.equal(await page.locator("#problem").isHidden(), false);
+    await accessible(page, "a missing sweep");
+    await page.locator("#sweeps a").first().click();
+    await painted(page, "plot");
+    assert.equal(await page.locator("#problem").isHidden(), true);
+    return {};
+  },
+
+  /** By a link on a page elsewhere, which a token must survive. */
+  async linked(page) {
+    await painted(page, "plot");
+    const address = page.url();
+    assert.doesNotMatch(address, /token/);
+    return {};
+  },
+
   /** Names that would like to be markup. */
   async hostile(page) {
-    await page.locator("#name").waitFor(WAIT);
+    await page.locator("#sweep").waitFor(WAIT);
     await page.waitForTimeout(500);
     assert.match(await page.locator("#name").textContent(), /<script>|<img/);
     assert.equal(await page.locator("main img, main script, nav img, nav script").count(), 0);

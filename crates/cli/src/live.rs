@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serve::{
     AttemptView, Counts, FitAsked, FitView, Group, Listing, Row, Source, SourceError, State, Sweep,
@@ -26,6 +27,8 @@ use crate::stored::find_sweep;
 
 /// Points of a learning curve that are told: more than a screen has columns.
 const MOST_POINTS: usize = 2000;
+/// Longer than any system's clock takes between two times of files.
+const CLOCK_TICK: Duration = Duration::from_millis(50);
 /// Bytes of a log that are told: its end.
 const MOST_LOG: u64 = 256 * 1024;
 
@@ -36,14 +39,23 @@ pub struct StoreSource {
     fits: Fits,
 }
 
-/// What a file is, whatever its name: device and inode.
+/// What a store is, whatever its name: device and inode of its file, and whether it has a log. Where nothing
+/// can be written beside it, one without a log is read as a file that nobody changes; a log says that
+/// somebody does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
+struct FileId(u64, u64, bool);
 
 impl FileId {
-    fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino())
+    fn of(file: &Metadata, db: &Path) -> Self {
+        Self(file.dev(), file.ino(), log_beside(db).is_ok())
     }
+}
+
+/// Of the log that SQLite writes to first.
+fn log_beside(db: &Path) -> std::io::Result<Metadata> {
+    let mut log = db.to_owned().into_os_string();
+    log.push("-wal");
+    std::fs::metadata(log)
 }
 
 impl StoreSource {
@@ -51,7 +63,7 @@ impl StoreSource {
     /// There is no store, or none that this version reads.
     pub async fn open(db: &Path) -> anyhow::Result<Self> {
         let store = Store::open_read_only(db).await.map_err(bad_input)?;
-        let file = FileId::of(&std::fs::metadata(db)?);
+        let file = FileId::of(&std::fs::metadata(db)?, db);
         let fits = Fits::default();
         Ok(Self { workplace: Workplace::of(db), open: Mutex::new((file, store)), fits })
     }
@@ -59,9 +71,11 @@ impl StoreSource {
     /// The store as it is now: one that was put in the place of another is opened anew.
     async fn store(&self) -> Result<Store, SourceError> {
         let mut open = self.open.lock().await;
-        let file = FileId::of(&self.file()?);
-        if open.0 != file {
-            *open = (file, Store::open_read_only(&self.workplace.db).await.map_err(unavailable)?);
+        let db = &self.workplace.db;
+        if open.0 != FileId::of(&self.file()?, db) {
+            let store = Store::open_read_only(db).await.map_err(unavailable)?;
+            // Opening may begin a log.
+            *open = (FileId::of(&self.file()?, db), store);
         }
         Ok(open.1.clone())
     }
@@ -89,13 +103,15 @@ impl StoreSource {
 
 impl Source for StoreSource {
     /// Every commit goes to the end of the log beside the store, or into the store: their sizes and times
-    /// tell, without asking the database.
+    /// tell, without asking the database. A time is as coarse as the system's clock ticks, so a file that
+    /// has just been written is asked about again.
     async fn version(&self) -> Result<u64, SourceError> {
         let mut hasher = DefaultHasher::new();
-        let mut wal = self.workplace.db.clone().into_os_string();
-        wal.push("-wal");
-        for file in [Some(self.file()?), std::fs::metadata(wal).ok()].into_iter().flatten() {
+        let log = log_beside(&self.workplace.db).ok();
+        for file in [Some(self.file()?), log].into_iter().flatten() {
             (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+            let age = file.modified().ok().and_then(|time| time.elapsed().ok());
+            age.filter(|age| *age < CLOCK_TICK).hash(&mut hasher);
         }
         Ok(hasher.finish())
     }
@@ -324,4 +340,27 @@ fn failed(error: StoreError) -> SourceError {
 
 const fn unknown(message: String) -> SourceError {
     SourceError::Unknown(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_replaced_or_gets_a_log_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = folder.path().join("isoflop.db");
+        let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        let seen = || FileId::of(&std::fs::metadata(&db).unwrap(), &db);
+        write("isoflop.db");
+        let first = seen();
+        assert!(first == seen());
+        write("isoflop.db-wal");
+        assert!(first != seen());
+        std::fs::remove_file(folder.path().join("isoflop.db-wal")).unwrap();
+        assert!(first == seen());
+        write("other.db");
+        std::fs::rename(folder.path().join("other.db"), &db).unwrap();
+        assert!(first != seen());
+    }
 }

@@ -156,6 +156,26 @@ fn a_forecast_is_that_of_the_command_line() {
 }
 
 #[test]
+fn an_imported_sweep_is_forecast_and_a_variant_that_is_not_there_is_refused() {
+    let place = swept();
+    let rows = ["1e3,1e9,0.5", "2e3,2e9,0.4", "4e3,4e9,0.33", "8e3,8e9,0.28", "16e3,16e9,0.25"];
+    let table = format!("params,train_flops,val_error\n{}\n", rows.join("\n"));
+    std::fs::write(place.path("runs.csv"), table).unwrap();
+    let import = ["--csv", "runs.csv", "--sweep", "theirs", "--examples-seen", "10 * params"];
+    place.stdout(&[&["import"][..], &import].concat(), 0);
+    let server = Server::start(&place, &[]);
+    let told = server.json("/api/sweeps/theirs");
+    assert_eq!(
+        told["trials"]["columns"]["seed"],
+        serde_json::json!([null, null, null, null, null])
+    );
+    let fit = server.json("/api/sweeps/theirs/fit?y=val_error&target=1e12");
+    assert!(fit["n_points"] == 5 && fit["target"]["y"].is_f64(), "{fit}");
+    let (status, body) = server.ask("/api/sweeps/theirs/fit?y=val_error&variant=none", "");
+    assert!(status == 400 && body.contains("no variant `none`"), "{status} {body}");
+}
+
+#[test]
 fn two_servers_have_two_ports_and_one_port_has_one_server() {
     let place = swept();
     let (first, second) = (Server::start(&place, &[]), Server::start(&place, &[]));
@@ -254,6 +274,7 @@ fn a_reader_zooms_opens_trials_compares_and_predicts() {
     assert_eq!(play(&driver, "look", &server.page)["points"], 40);
     play(&driver, "dark", &server.page);
     play(&driver, "phone", &server.page);
+    play(&driver, "growing", &server.page);
     let other = SWEEP.replace("\"pretend\"", "\"other\"").replace("3e-3", "1e-3");
     std::fs::write(place.path("other.toml"), other).unwrap();
     place.stdout(&["sweep", "other.toml", "--devices", "cpu:2"], 0);
@@ -277,6 +298,36 @@ fn points_land_on_the_page_while_a_sweep_is_training() {
     assert!(sweep.wait().unwrap().success());
     assert_eq!(seen["last"], 40, "{seen}");
     assert!(seen["then"].as_u64() < Some(40), "it was watched while it went on: {seen}");
+}
+
+#[test]
+fn a_link_from_elsewhere_and_one_to_nothing_lead_on() {
+    let Some(driver) = browser("a_link_from_elsewhere_and_one_to_nothing_lead_on") else { return };
+    let place = swept();
+    play(&driver, "linked", &Server::start(&place, &["--token"]).page);
+    let server = Server::start(&place, &[]);
+    play(&driver, "missing", &format!("{}#sweep=none", server.page));
+}
+
+#[test]
+fn a_store_without_sweeps_shows_the_first_one_that_begins() {
+    let test = "a_store_without_sweeps_shows_the_first_one_that_begins";
+    let Some(driver) = browser(test) else { return };
+    let place = swept();
+    let db = place.path("results/isoflop.db");
+    let empty = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('pragma foreign_keys = off')\n\
+                 for table in ['sweep', 'sweep_trial', 'trial_segment', 'provenance', 'fit']: c.execute(f'delete from {table}')\n\
+                 c.commit()";
+    let done = Command::new("python3").args(["-c", empty]).arg(&db).status().unwrap();
+    assert!(done.success());
+    let server = Server::start(&place, &[]);
+    let sweeping = std::thread::scope(|scope| {
+        let playing = scope.spawn(|| play(&driver, "empty", &server.page));
+        std::thread::sleep(Duration::from_secs(6));
+        place.stdout(&["sweep", "sweep.toml", "--devices", "cpu:2"], 0);
+        playing.join()
+    });
+    assert!(sweeping.is_ok());
 }
 
 #[test]

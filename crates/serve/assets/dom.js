@@ -49,6 +49,14 @@ export function eachFrame(draw) {
   };
 }
 
+/** Draws anew what is in an element, and leaves the reader where they were in it. */
+export function redrawn(root, ...children) {
+  const stops = () => [...root.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+  const at = stops().indexOf(document.activeElement);
+  root.replaceChildren(...children);
+  if (at >= 0) stops()[at]?.focus({ preventScroll: true });
+}
+
 const tip = () => $("tip");
 
 /** A box beside the pointer: a heading and pairs of a name and a value. */

@@ -31,6 +31,9 @@ export function count(value) {
   return `${Number((value / unit).toPrecision(3))}${prefix}`;
 }
 
+/** A seed is a name: every digit counts. */
+export const exact = (value) => (value === null || value === undefined ? "–" : String(value));
+
 /** On an axis: as short as it gets. */
 export function tick(value) {
   const size = Math.abs(value);

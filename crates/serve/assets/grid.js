@@ -2,7 +2,7 @@
 // for each length, and within that one square for each learning rate and seed.
 
 import { announce, eachFrame, el, hideTip, showTip } from "./dom.js";
-import { count, named, short } from "./format.js";
+import { count, exact, named, short } from "./format.js";
 import { STATES, colour, paintState, ramp, stateMark } from "./palette.js";
 import { pairsOf } from "./scaling.js";
 
@@ -30,10 +30,10 @@ export class Grid {
 
   show(trials, paint) {
     const isNew = trials !== this.trials || paint.across !== this.paint.across;
+    if (isNew) this.point(-1);
     Object.assign(this, { trials, paint });
     if (isNew) {
       this.panels = panels(trials, paint.across);
-      this.at = -1;
       this.layOut();
     }
     this.drawKey();
@@ -232,7 +232,7 @@ export class Grid {
     const y = event?.clientY ?? box.top + this.spots[2 * at + 1] + 10;
     const metric = trials.metrics.includes(this.paint.by) ? this.paint.by : trials.main;
     showTip(x, y, `${trials.title(at)}, ${state}`, pairsOf(trials, at, "train_flops", metric));
-    announce(`${trials.title(at)}, ${state}, ${count(trials.columns.unique_examples[at])} unique examples, ${count(trials.columns.examples_seen[at])} seen, seed ${count(trials.columns.seed[at])}, ${named(metric)} ${short(trials.value(metric, at))}`);
+    announce(`${trials.title(at)}, ${state}, ${count(trials.columns.unique_examples[at])} unique examples, ${count(trials.columns.examples_seen[at])} seen, seed ${exact(trials.columns.seed[at])}, ${named(metric)} ${short(trials.value(metric, at))}`);
   }
 
   choose(at) {

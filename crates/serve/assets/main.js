@@ -1,7 +1,7 @@
 // The page: what the reader chose (place.js) and what the server says (api.js), drawn.
 
 import * as api from "./api.js";
-import { $, el, fill } from "./dom.js";
+import { $, el, fill, redrawn } from "./dom.js";
 import { count, interval, named, short } from "./format.js";
 import { Grid, fewest } from "./grid.js";
 import { STATES, colour, ordered } from "./palette.js";
@@ -16,6 +16,7 @@ const X_AXES = ["train_flops", "params", "unique_examples", "examples_seen", "st
 /** The axis that fits are along. */
 const FITTED = "train_flops";
 const REFIT_MS = 1500;
+const RETRY_MS = 3000;
 /** What the columns of the grid may be. */
 const ACROSS = ["examples_seen", "train_flops"];
 
@@ -38,42 +39,56 @@ const hear = {
     $("link").textContent = { live: "live", connecting: "connecting", lost: "connection lost" }[state];
   },
   sweeps: (said) => {
-    problem(null);
+    problem("stream", null);
     known.sweeps = said.sweeps;
     known.store = said.store;
     drawSweeps();
+    if (known.name === null) follow();
   },
   trials: (said) => {
-    problem(null);
+    problem("stream", null);
     const changed = known.trials.apply(said);
     const landed = changed.filter((i) => STATES[known.trials.columns.state[i]] === "finished");
     drawTrials();
     if (landed.length > 0) {
       drawScaling();
       scaling.mark(landed.map((i) => known.trials.columns.id[i]));
-      refit();
+      refitSoon();
     }
     if (changed.some((i) => known.trials.columns.id[i] === panel.id)) panel.refresh();
   },
   reset: () => load(known.name),
-  problem: (said) => problem(said.error),
+  problem: (said) => problem("stream", said.error),
 };
 
-function problem(message) {
-  $("problem").hidden = message === null;
-  $("problem").textContent = message ?? "";
+/** What is wrong, by who says so: what one takes back may still be so for the other. */
+const wrong = { page: null, stream: null };
+function problem(from, message) {
+  wrong[from] = message;
+  const told = wrong.page ?? wrong.stream;
+  $("problem").hidden = told === null;
+  $("problem").textContent = told ?? "";
 }
 
+/** A browser has few connections for a server, and a page in the background needs none. */
 function listen() {
   stream?.close();
-  stream = api.events(known.trials === null ? null : known.name, known.trials?.mark, hear);
+  stream = document.hidden ? null : api.events(known.trials === null ? null : known.name, known.trials?.mark, hear);
 }
+document.addEventListener("visibilitychange", listen);
 
-/** Asks again a moment after the last of many points has landed. */
-let refitTimer = 0;
-function refit() {
-  clearTimeout(refitTimer);
-  refitTimer = setTimeout(askForFits, REFIT_MS);
+/** Asks again a moment after points have landed, one question at a time however many land. */
+const refit = { isDue: false, isGoing: false };
+async function refitSoon() {
+  refit.isDue = true;
+  if (refit.isGoing) return;
+  refit.isGoing = true;
+  while (refit.isDue) {
+    await new Promise((done) => setTimeout(done, REFIT_MS));
+    refit.isDue = false;
+    await askForFits();
+  }
+  refit.isGoing = false;
 }
 
 // ---- loading
@@ -95,11 +110,12 @@ async function load(name) {
     known.trials.main = ["val_error", "val_loss"].find((metric) => known.trials.metrics.includes(metric)) ?? known.trials.metrics[0] ?? "val_error";
     $("source").textContent = said.source;
     drawQuestion(said.source);
-    problem(null);
+    problem("page", null);
   } catch (error) {
     if (signal.aborted) return;
     known.trials = null;
-    problem(error.message);
+    problem("page", error.message);
+    setTimeout(() => signal.aborted || load(name), RETRY_MS);
   }
   drawSweep();
   listen();
@@ -125,13 +141,15 @@ async function askForFits() {
   const here = place.read();
   const y = metric(here);
   const wanted = [known.name, ...others(here)].filter((name) => known.sweeps.some((sweep) => sweep.name === name));
+  const mine = (askForFits.last = {});
   const { signal } = asking;
   const ask = async (name) => {
     const fit = await api.fit(name, { y, target: here.target }, signal).catch((error) => ({ error: error.message }));
     return [name, { ...fit, y }];
   };
   const fits = await Promise.all(wanted.map(ask));
-  if (signal.aborted) return;
+  // A later question has another metric, target or sweep.
+  if (signal.aborted || mine !== askForFits.last || trials !== known.trials) return;
   known.fits = new Map(fits);
   drawScaling();
   drawFit();
@@ -160,9 +178,9 @@ function drawSweep() {
   if (trials !== null) requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("trials-drawn")));
   $("sweep").hidden = trials === null;
   document.title = trials === null ? "isoflop" : `${known.name} · isoflop`;
+  $("name").textContent = known.name;
   drawSweeps();
   if (trials === null) return;
-  $("name").textContent = known.name;
   const here = place.read();
   fill($("y"), trials.metrics.length > 0 ? trials.metrics.map((name) => [name, named(name)]) : [["val_error", named("val_error")]], metric(here));
   fill($("x"), X_AXES.map((name) => [name, named(name)]), here.x);
@@ -268,10 +286,8 @@ function drawLegend(keys, labels, tints, present, hasSmaller) {
     const what = fit.forecast ? `frontier and forecast` : "frontier";
     return item(`fit ${name}`, name === known.name ? what : `${name}: ${what}`, stroke(overlayColour(name, i)));
   });
-  const focused = $("legend").contains(document.activeElement) ? [...$("legend").querySelectorAll("button")].indexOf(document.activeElement) : -1;
   const note = hasSmaller ? [el("li", { class: "muted" }, "hollow: fewer unique examples")] : [];
-  $("legend").replaceChildren(...sizes, ...lines, ...note);
-  if (focused >= 0) $("legend").querySelectorAll("button")[focused]?.focus();
+  redrawn($("legend"), ...sizes, ...lines, ...note);
 }
 
 function mark(paint) {
@@ -293,28 +309,14 @@ const stroke = (tint) => mark((context) => {
 
 function drawFit() {
   const fits = [...known.fits];
-  const here = place.read();
-  const input = el("input", { type: "text", id: "target", inputmode: "decimal", placeholder: "1e18", value: here.target, "aria-describedby": "answer" });
-  const ask = (event) => {
-    event.preventDefault();
-    place.go({ target: input.value.trim() });
-  };
-  const form = el("form", { onsubmit: ask }, el("label", { for: "target" }, "At training FLOPs"), input, el("button", {}, "predict"), answers(fits));
-  const parts = fits.map(([name, fit]) => describe(name, fit, fits.length > 1));
-  const wasFocused = document.activeElement?.id === "target";
-  const typed = $("target")?.value;
-  $("fit").replaceChildren(form, ...parts);
-  if (wasFocused) {
-    input.value = typed;
-    input.focus();
-  }
+  $("answer").textContent = answers(fits);
+  redrawn($("fit"), ...fits.map(([name, fit]) => describe(name, fit, fits.length > 1)));
 }
 
 function answers(fits) {
   const given = fits.filter(([, fit]) => fit.target);
   const said = given.map(([name, fit]) => `${fits.length > 1 ? `${name}: ` : ""}${named(fit.y)} ${answer(fit.target)}`);
-  const wrong = fits.find(([, fit]) => fit.error)?.[1].error;
-  return el("output", { id: "answer", class: "answer", for: "target" }, said.join("; ") || wrong || "");
+  return said.join("; ") || fits.find(([, fit]) => fit.error)?.[1].error || "";
 }
 
 function describe(name, fit, isOneOfMany) {
@@ -335,11 +337,15 @@ function describe(name, fit, isOneOfMany) {
 
 function follow() {
   const here = place.read();
-  const name = here.sweep || known.sweeps.at(-1)?.name;
   panel.show(here.trial);
+  if (document.activeElement !== $("target")) $("target").value = here.target;
+  // The newest, and it stays that one when another begins.
+  const name = here.sweep || known.sweeps.at(-1)?.name;
+  if (here.sweep === "" && name !== undefined) return place.go({ sweep: name });
   if (name === undefined) {
     $("sweep").hidden = true;
-    problem("The store has no sweeps yet: isoflop sweep FILE makes one. This page will show it.");
+    $("name").textContent = known.store;
+    problem("page", "The store has no sweeps yet: isoflop sweep FILE makes one. This page will show it.");
     if (stream === null) listen();
     return;
   }
@@ -361,6 +367,10 @@ const choose = (id, key) => $(id).addEventListener("change", (event) => {
 choose("x", "x");
 choose("y", "y");
 choose("colour", "colour");
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  place.go({ target: $("target").value.trim() });
+});
 $("x-log").addEventListener("change", (event) => place.go({ xlog: event.target.checked ? "1" : "0" }));
 $("y-log").addEventListener("change", (event) => place.go({ ylog: event.target.checked ? "1" : "0" }));
 $("as-grid").addEventListener("click", () => place.go({ view: "grid" }));
@@ -381,7 +391,8 @@ const first = place.read().sweep;
 if (first) load(first);
 try {
   hear.sweeps(await api.sweeps());
+  follow();
 } catch (error) {
-  problem(error.message);
+  problem("stream", error.message);
+  if (stream === null) listen();
 }
-follow();

@@ -5,7 +5,7 @@
 import uPlot from "/assets/uplot.js";
 import { around, axis, moved } from "./axis.js";
 import { announce, eachFrame, hideTip, showTip } from "./dom.js";
-import { count, interval, named, short } from "./format.js";
+import { count, exact, interval, named, short } from "./format.js";
 import { colour } from "./palette.js";
 
 const REACH = 14; // pixels from a point within which it is meant
@@ -37,9 +37,12 @@ export class Scaling {
   show(scene, { xLog, yLog }) {
     const axes = [scene.x, scene.y, scene.sweep, xLog, yLog].join(" ");
     const isNew = axes !== this.axes;
+    const pointed = this.scene.points[this.at]?.trial;
     this.axes = axes;
     this.scene = scene;
-    this.at = -1;
+    // Whoever is at a point stays there when another one lands.
+    this.at = isNew || pointed === undefined ? -1 : scene.points.findIndex((point) => point.trial === pointed);
+    if (pointed !== undefined && this.at < 0) hideTip();
     if (isNew) {
       this.fresh.clear();
       this.zoomed = false;
@@ -342,7 +345,7 @@ export function pairsOf(trials, i, x, y) {
     ["unique examples", count(columns.unique_examples[i])],
     ["examples seen", count(columns.examples_seen[i])],
     ["learning rate", short(columns.learning_rate[i])],
-    ["seed", count(columns.seed[i])],
+    ["seed", exact(columns.seed[i])],
   ];
 }
 

@@ -1,6 +1,6 @@
 // The list of sweeps, and the numbers of one of them.
 
-import { $, el } from "./dom.js";
+import { $, el, redrawn } from "./dom.js";
 import { count, duration, short } from "./format.js";
 import { STATES, colour } from "./palette.js";
 import { link } from "./place.js";
@@ -36,11 +36,7 @@ export function drawList(sweeps, current, compared, compare) {
       el("b", {}, sweep.name), progress, el("span", { class: "muted small" }, tell(sweep.trials)));
     return el("li", {}, tick, anchor);
   });
-  const focused = document.activeElement?.closest?.("#sweeps li");
-  const place = focused ? [...$("sweeps").children].indexOf(focused) : -1;
-  const isTick = document.activeElement?.tagName === "INPUT";
-  $("sweeps").replaceChildren(...items);
-  if (place >= 0) items[place]?.querySelector(isTick ? "input" : "a")?.focus();
+  redrawn($("sweeps"), ...items);
   $("compare-hint").hidden = sweeps.length < 2;
 }
 

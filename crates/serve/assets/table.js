@@ -1,7 +1,7 @@
 // The trials as a table: what the grid and the plot show, for reading, sorting and screen readers.
 
-import { el } from "./dom.js";
-import { count, duration, named, short } from "./format.js";
+import { el, redrawn } from "./dom.js";
+import { count, duration, exact, named, short } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
 
 const PER_PAGE = 100;
@@ -9,6 +9,9 @@ const PER_PAGE = 100;
 export class Table {
   constructor(root, open) {
     Object.assign(this, { root, open, page: 0, sort: { by: "train_flops", down: false }, only: "" });
+    this.wide = el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Table of trials" });
+    this.pages = el("div", { class: "pages" });
+    root.append(this.wide, this.pages);
   }
 
   show(trials, only) {
@@ -48,7 +51,7 @@ export class Table {
       number("examples_seen", count),
       number("train_flops", short),
       number("learning_rate", short),
-      number("seed", count),
+      number("seed", exact),
       ...trials.metrics.map((metric) => number(metric, short)),
       number("device_s", (s) => (s === null ? "–" : duration(s))),
     ];
@@ -65,10 +68,9 @@ export class Table {
       const sortBy = () => {
         this.sort = { by: name, down: isSorted && !this.sort.down };
         this.draw();
-        this.root.querySelector(`button[data-sort="${CSS.escape(name)}"]`)?.focus();
       };
       const attributes = { scope: "col", class: text ? "text" : null, "aria-sort": isSorted ? (this.sort.down ? "descending" : "ascending") : null };
-      return el("th", attributes, el("button", { type: "button", "data-sort": name, onclick: sortBy }, (label ?? named(name)) + arrow));
+      return el("th", attributes, el("button", { type: "button", onclick: sortBy }, (label ?? named(name)) + arrow));
     });
     const shown = rows.slice(this.page * PER_PAGE, (this.page + 1) * PER_PAGE);
     const body = shown.map((i) => el("tr", {}, ...columns.map(({ cell, text }) => el("td", { class: text ? "text" : null }, cell(i)))));
@@ -76,11 +78,11 @@ export class Table {
       this.page += by;
       this.draw();
     };
-    const pager = el("div", { class: "pages" },
+    redrawn(this.pages,
       el("button", { type: "button", disabled: this.page === 0, onclick: turn(-1) }, "previous"),
       el("span", {}, `${count(rows.length)} trials, page ${this.page + 1} of ${pages}`),
       el("button", { type: "button", disabled: this.page >= pages - 1, onclick: turn(1) }, "next"));
     const table = el("table", {}, el("caption", { class: "unseen" }, "Trials"), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
-    this.root.replaceChildren(el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Table of trials" }, table), pager);
+    redrawn(this.wide, table);
   }
 }

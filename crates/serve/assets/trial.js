@@ -2,9 +2,12 @@
 
 import * as api from "./api.js";
 import { METRICS_ALONG, bestMetric, drawCurves } from "./curves.js";
-import { $, announce, el, fill } from "./dom.js";
-import { count, duration, named, short, time } from "./format.js";
+import { $, announce, el, fill, redrawn } from "./dom.js";
+import { count, duration, exact, named, short, time } from "./format.js";
 import { STATES, stateMark } from "./palette.js";
+
+/** Between two looks at a trial that is being trained. */
+const AGAIN_MS = 3000;
 
 export class TrialPanel {
   constructor(root, close) {
@@ -15,9 +18,10 @@ export class TrialPanel {
   async show(id) {
     if (id === this.id) return;
     this.id = id;
+    clearTimeout(this.timer);
     this.forget();
     this.root.hidden = id === "";
-    if (id === "") return this.back?.focus();
+    if (id === "") return (this.back?.isConnected ? this.back : $("main")).focus();
     if (!this.root.contains(document.activeElement)) this.back = document.activeElement;
     this.root.replaceChildren(this.head(`Trial ${id.slice(0, 8)}`), el("p", { class: "muted" }, "Loading"));
     try {
@@ -33,16 +37,23 @@ export class TrialPanel {
   /** The trial went on: ask again, with everything else as it was. */
   async refresh() {
     const { id } = this;
-    if (id === "") return;
-    const trial = await api.trial(id).catch(() => null);
-    if (trial === null || id !== this.id) return;
+    if (this.trial?.id !== id) return; // it is still being loaded
+    const trial = await api.trial(id).catch(() => this.trial);
+    if (id !== this.id) return;
+    if (besidesCurves(trial) === besidesCurves(this.trial)) return this.grow(trial);
     const open = new Set([...this.root.querySelectorAll("details[open]")].map((details) => details.dataset.key));
     const { scrollTop } = this.root;
-    const focused = document.activeElement?.id;
     this.draw(trial);
     for (const details of this.root.querySelectorAll("details")) details.open = open.has(details.dataset.key);
     this.root.scrollTop = scrollTop;
-    if (focused && this.root.querySelector(`#${CSS.escape(focused)}`)) $(focused).focus();
+  }
+
+  /** Nothing but its curves: whoever reads a log goes on reading. */
+  grow(trial) {
+    const isLonger = JSON.stringify(trial.curves) !== JSON.stringify(this.trial.curves);
+    this.trial = trial;
+    if (isLonger) this.drawCurves();
+    this.lookAgain();
   }
 
   head(title) {
@@ -54,8 +65,10 @@ export class TrialPanel {
   draw(trial) {
     this.forget();
     this.trial = trial;
-    this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${count(trial.seed)}`;
-    const metrics = [...METRICS_ALONG, ...Object.keys(trial.curves)].filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
+    this.title = `${trial.shape}, ${count(trial.examples_seen)} examples seen, seed ${exact(trial.seed)}`;
+    // Of a run that was trained elsewhere only the end is known.
+    const measured = trial.steps === null ? [] : [...METRICS_ALONG, ...Object.keys(trial.curves)];
+    const metrics = measured.filter((name, i, all) => trial.curves[name] && all.indexOf(name) === i);
     const choose = el("select", { id: "trial-metric", onchange: () => ((this.metric = choose.value), this.drawCurves()) });
     this.metric = fill(choose, metrics.map((name) => [name, named(name)]), this.metric || bestMetric(trial.curves, metrics));
     const keep = el("button", { type: "button", id: "trial-keep", onclick: () => this.keep() }, "");
@@ -64,12 +77,20 @@ export class TrialPanel {
     const curves = metrics.length === 0
       ? [el("p", { class: "muted" }, "Nothing has been measured along the way.")]
       : [el("div", { class: "controls" }, el("label", {}, "metric ", choose), keep), this.canvas];
-    this.root.replaceChildren(
+    redrawn(this.root,
       this.head(this.title), facts(trial),
       el("h3", {}, "Curves"), ...curves,
       el("h3", {}, "Attempts"), ...this.attempts(trial),
       el("h3", {}, "Spec"), el("details", { "data-key": "spec" }, el("summary", {}, `What the id is the hash of`), el("pre", { tabindex: "0" }, pretty(trial.spec))));
     this.drawCurves();
+    this.lookAgain();
+  }
+
+  /** What is measured on the way is no news of the sweep: while a trial is trained, it is asked for. */
+  lookAgain() {
+    clearTimeout(this.timer);
+    const isTraining = this.trial.sweeps.some(({ state }) => STATES[state] === "running");
+    if (isTraining) this.timer = setTimeout(() => this.refresh(), AGAIN_MS);
   }
 
   /** Curves of kept trials stay while another one is opened. */
@@ -94,7 +115,7 @@ export class TrialPanel {
   }
 
   attempts({ id, attempts }) {
-    if (attempts.length === 0) return [el("p", { class: "muted" }, "None yet.")];
+    if (attempts.length === 0) return [el("p", { class: "muted" }, "None.")];
     return attempts.map((attempt) => {
       const log = el("pre", { tabindex: "0" }, "…");
       const seconds = attempt.ended_at === null ? null : attempt.ended_at - attempt.started_at;
@@ -112,6 +133,8 @@ export class TrialPanel {
     });
   }
 }
+
+const besidesCurves = ({ curves, ...rest }) => JSON.stringify([rest, Object.keys(curves)]);
 
 function facts(trial) {
   const states = trial.sweeps.map(({ sweep, state }) => el("span", { class: "state" }, stateMark(state), `${STATES[state]} in ${sweep} `));

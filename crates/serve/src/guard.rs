@@ -57,6 +57,9 @@ impl Guard {
         if self.address.ip().is_loopback() && !is_loopback_host(headers) {
             return Err(Refusal::Host);
         }
+        if is_asked_by_another_page(headers) {
+            return Err(Refusal::Origin);
+        }
         let Some(token) = &self.token else { return Ok(()) };
         let cookie = cookie_of(self.address.port());
         let shown = bearer(headers).or_else(|| cookie_in(headers, &cookie));
@@ -64,9 +67,11 @@ impl Guard {
             return Ok(());
         }
         match token_in(uri) {
-            Some(given) if uri.path() == "/" && token.is(given) => Err(Refusal::Welcome(format!(
-                "{cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
-            ))),
+            // Lax, for a strict cookie is not sent where a link on another page led here; reading is all
+            // there is, and other pages cannot read.
+            Some(given) if uri.path() == "/" && token.is(given) => {
+                Err(Refusal::Welcome(format!("{cookie}={token}; HttpOnly; SameSite=Lax; Path=/")))
+            }
             Some(_) | None => Err(Refusal::Token),
         }
     }
@@ -77,6 +82,7 @@ impl Guard {
 enum Refusal {
     Method,
     Host,
+    Origin,
     Token,
     /// The token was in the address: it goes into a cookie, and out of the address.
     Welcome(String),
@@ -94,6 +100,9 @@ impl IntoResponse for Refusal {
                 "this server answers to localhost and 127.0.0.1; for other names use --bind and a token\n",
             )
                 .into_response(),
+            Self::Origin => {
+                (StatusCode::FORBIDDEN, "other pages may link to this one, and no more\n").into_response()
+            }
             Self::Token => (
                 StatusCode::UNAUTHORIZED,
                 "open the address that isoflop serve printed: it has the token\n",
@@ -131,6 +140,14 @@ fn is_loopback_host(headers: &HeaderMap) -> bool {
     let name = without_port(host);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Browsers say who asks. A foreign page could not read the answer, and is not to make this machine fit
+/// curves either; what a person follows a link to is answered.
+fn is_asked_by_another_page(headers: &HeaderMap) -> bool {
+    let said = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let is_foreign = matches!(said("sec-fetch-site"), Some("cross-site" | "same-site"));
+    is_foreign && said("sec-fetch-dest") != Some("document")
 }
 
 fn without_port(host: &str) -> &str {
@@ -189,6 +206,23 @@ mod tests {
     }
 
     #[test]
+    fn a_foreign_page_may_link_here_and_no_more() {
+        let guard = at("127.0.0.1:7000", None);
+        let asked = |site, dest| {
+            let from = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-dest", dest)];
+            check(&guard, "/api/sweeps", &from)
+        };
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(asked(site, "document"), Ok(()));
+            for dest in ["empty", "image", "script", "iframe"] {
+                assert_eq!(asked(site, dest), Err(Refusal::Origin), "{site} {dest}");
+            }
+        }
+        assert_eq!(asked("same-origin", "empty"), Ok(()));
+        assert_eq!(asked("none", "document"), Ok(()));
+    }
+
+    #[test]
     fn another_address_needs_a_token() {
         assert!(Guard::new("0.0.0.0:7000".parse().unwrap(), None).is_err());
         assert!(Guard::new("[::]:7000".parse().unwrap(), None).is_err());
@@ -209,7 +243,7 @@ mod tests {
     fn a_token_in_the_address_goes_into_a_cookie_and_opens_nothing_else() {
         let token = Token::random().unwrap();
         let guard = at("0.0.0.0:7000", Some(&token));
-        let expected = format!("isoflop-7000={token}; HttpOnly; SameSite=Strict; Path=/");
+        let expected = format!("isoflop-7000={token}; HttpOnly; SameSite=Lax; Path=/");
         let welcome = check(&guard, &format!("/?token={token}"), &[]);
         assert_eq!(welcome, Err(Refusal::Welcome(expected)));
         for path in [format!("/api/sweeps?token={token}"), "/?token=".into(), "/?token=0".into()] {

@@ -65,7 +65,7 @@ impl<S: Source> Watcher<S> {
             }
             self.is_first = false;
             match self.look().await {
-                Ok(()) => self.problem = None,
+                Ok(()) => self.relent(),
                 Err(error) => self.complain(&error),
             }
             self.news.reverse();
@@ -75,8 +75,7 @@ impl<S: Source> Watcher<S> {
     async fn look(&mut self) -> Result<(), SourceError> {
         let listing = self.hub.listing().await?;
         let is_known = self.listing.as_ref().is_some_and(|known| Arc::ptr_eq(known, &listing));
-        // After a problem it is told again: that says that the problem is over.
-        if !is_known || self.problem.is_some() {
+        if !is_known {
             self.news.extend(event("sweeps", &*listing));
             self.listing = Some(listing);
         }
@@ -92,6 +91,13 @@ impl<S: Source> Watcher<S> {
         self.news.extend(news.map(|event| event.id(board.mark().to_string())));
         self.seen = Some(board.mark());
         Ok(())
+    }
+
+    /// The list is told again: that says that the problem is over.
+    fn relent(&mut self) {
+        if self.problem.take().is_some() {
+            self.news.extend(self.listing.iter().filter_map(|listing| event("sweeps", &**listing)));
+        }
     }
 
     /// Once, however long it lasts.

@@ -45,10 +45,11 @@ pub async fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let needs_token = args.token || !args.bind.is_loopback();
     let token = needs_token.then(Token::random).transpose()?;
     let guard = Guard::new(address, token.clone())?;
-    writeln!(std::io::stdout(), "{}", page(address, token.as_ref()))?;
-    std::io::stdout().flush()?;
+    // Before the address is told: whoever has it may end the server.
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    writeln!(std::io::stdout(), "{}", page(address, token.as_ref()))?;
+    std::io::stdout().flush()?;
     tokio::select! {
         ended = serve::serve(listener, source, guard) => ended.context("the server ended")?,
         _ = interrupt.recv() => {}

@@ -8,7 +8,7 @@ use anyhow::Context;
 use scheduler::Plan;
 use serve::{FitAsked, FitView, ForecastView, LawView, ParamView, SourceError, Target};
 use spec::SweepSpec;
-use store::{Store, StoredSweep};
+use store::{Store, StoredSweep, SweepRecord, TrialResult};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
@@ -24,11 +24,12 @@ const BEYOND: f64 = 100.0;
 pub struct Fits {
     /// The plan of each sweep, and the file that it is of.
     plans: Mutex<HashMap<String, (String, Arc<Plan>)>>,
-    /// By sweep, metric and variant what was found, and what identifies the points. Held while fitting:
-    /// one fit has every core.
-    found: Mutex<HashMap<Subject, (String, Arc<Found>)>>,
+    /// Held while fitting: one fit has every core.
+    found: Arc<Mutex<Memory>>,
 }
 
+/// What was found of a subject, and what identifies the points that it was found from.
+type Memory = HashMap<Subject, (String, Arc<Found>)>;
 /// A sweep, a metric and a variant.
 type Subject = (String, String, Option<String>);
 
@@ -50,6 +51,7 @@ impl Fits {
         let name = &sweep.record.name;
         let results = store.trial_results(name).await.map_err(failed)?;
         let outcome = Outcome::read(store, name, &asked.y).await.map_err(refused)?;
+        refuse_unknown_variant(&results, asked.variant.as_deref())?;
         let plan = self.plan(sweep).await?;
         let analysis = Analysis::new(&results, &plan, &outcome);
         let analysis = match &asked.variant {
@@ -66,25 +68,25 @@ impl Fits {
         if let Some((_, plan)) = plans.get(name).filter(|(of, _)| of == source) {
             return Ok(Arc::clone(plan));
         }
-        let text = source.clone();
-        let plan = blocking(move || plan_of(&text)).await?.map_err(unavailable)?;
+        let record = sweep.record.clone();
+        let plan = blocking(move || plan_of(&record)).await?.map_err(unavailable)?;
         plans.insert(name.clone(), (source.clone(), Arc::clone(&plan)));
         Ok(plan)
     }
 
-    async fn found(
-        &self,
-        key: (String, String, Option<String>),
-        analysis: Analysis,
-    ) -> Result<Arc<Found>, SourceError> {
+    async fn found(&self, key: Subject, analysis: Analysis) -> Result<Arc<Found>, SourceError> {
         let inputs = analysis.inputs_hash(&analyse::options());
-        let mut all = self.found.lock().await;
+        let mut all = Arc::clone(&self.found).lock_owned().await;
         if let Some((_, found)) = all.get(&key).filter(|(of, _)| *of == inputs) {
             return Ok(Arc::clone(found));
         }
-        let found = Arc::new(blocking(move || Found::of(&analysis)).await?);
-        all.insert(key, (inputs, Arc::clone(&found)));
-        Ok(found)
+        // The lock goes along: who asks and goes away does not leave a fit behind that runs beside others.
+        blocking(move || {
+            let found = Arc::new(Found::of(&analysis));
+            all.insert(key, (inputs, Arc::clone(&found)));
+            found
+        })
+        .await
     }
 }
 
@@ -95,10 +97,27 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(compute).await.map_err(|_| unavailable("the fit ended without an answer"))
 }
 
-fn plan_of(source: &str) -> anyhow::Result<Arc<Plan>> {
-    let sweep =
-        SweepSpec::parse("stored sweep", source, &[]).context("the store's own sweep file")?;
+/// Of what was imported, empty: nothing is trained.
+fn plan_of(record: &SweepRecord) -> anyhow::Result<Arc<Plan>> {
+    if record.is_import() {
+        return Ok(Arc::new(Plan::new(&[], &[])));
+    }
+    let sweep = SweepSpec::parse("stored sweep", &record.source, &[])
+        .context("the store's own sweep file")?;
     Ok(Arc::new(Plan::new(&sweep.trials, &[])))
+}
+
+/// What is found is kept by its variant, which is of the sweep's few and not whatever an address says.
+fn refuse_unknown_variant(
+    results: &[TrialResult],
+    variant: Option<&str>,
+) -> Result<(), SourceError> {
+    match variant {
+        Some(name) if !results.iter().any(|result| result.variant.as_deref() == variant) => {
+            Err(SourceError::Refused(format!("the sweep has no variant `{name}`")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn refused(error: anyhow::Error) -> SourceError {

@@ -163,7 +163,7 @@ fn imported(record: &Record) -> Section {
 }
 
 /// As a shell's word.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),

@@ -6,6 +6,7 @@ use report::{Block, Column, Section, Table};
 use spec::TrialId;
 use store::{SegmentState, TrialResult, UnixSeconds};
 
+use super::origin::quoted;
 use super::{Record, section, short_id};
 use crate::output::known;
 use crate::when::utc;
@@ -74,7 +75,7 @@ fn failed(record: &Record) -> Vec<Block> {
     rows.sort();
     let text = format!(
         "They were given up, and the trials that need them with them. `isoflop retry {} --failed` tries them again.",
-        record.sweep.name
+        quoted(&record.sweep.name)
     );
     listed("Failed segments", &text, columns, rows)
 }
