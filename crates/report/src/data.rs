@@ -10,7 +10,7 @@ pub struct Data {
     /// What [`Datum::x`] and [`Datum::y`] are, with units.
     pub x: String,
     pub y: String,
-    /// What [`Datum::z`] is; empty without one.
+    /// What the third column is; empty without one.
     pub z: String,
     pub rows: Vec<Datum>,
 }
