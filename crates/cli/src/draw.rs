@@ -2,6 +2,7 @@
 
 mod attention;
 pub mod best_size;
+mod losses;
 mod rates;
 mod size;
 mod variants;
@@ -9,12 +10,9 @@ mod variants;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use analysis::{Estimate, Fit};
-use report::{
-    CurveKind, CurvePoint, DataSizeFigure, FitCurve, LossCurve, LossFigure, Point, Scale,
-    ScalingFigure, Series, Size, SizeLine, Validation,
-};
+use report::{CurvePoint, DataSizeFigure, FitCurve, Point, ScalingFigure, Series, SizeLine};
 use size::{Model, Sizes, model};
-use spec::{SweepSpec, TrialId, TrialSpec};
+use spec::{SweepSpec, TrialId};
 use store::{LearningCurve, TrialResult};
 
 use crate::analyse::{Analysis, X, geometric_mean};
@@ -56,7 +54,7 @@ impl Drawing<'_> {
         let mut figures = vec![
             Named::new("scaling", Kind::Scaling, self.scaling(self.analysis, self.fit)),
             Named::new("data_size", Kind::DataSize, self.data_size()),
-            Named::new("loss_curves", Kind::LossCurves, self.loss_curves()),
+            Named::new("loss_curves", Kind::LossCurves, losses::figure(self)),
         ];
         for (analysis, fit) in self.others {
             let figure = self.scaling(analysis, *fit);
@@ -141,69 +139,6 @@ impl Drawing<'_> {
             _ => String::new(),
         }
     }
-
-    /// Training loss over the steps of every trunk and cooldown, and validation loss where measured.
-    fn loss_curves(&self) -> LossFigure {
-        let specs: HashMap<TrialId, &TrialSpec> =
-            self.sweep.trials.iter().map(|trial| (trial.id(), trial)).collect();
-        let by_id: HashMap<_, _> =
-            self.analysis.results.iter().map(|result| (result.trial_id, result)).collect();
-        let uniques = uniques(self.analysis);
-        let sizes = Sizes::of(self.analysis.results.iter().map(model));
-        let mut curves = Vec::new();
-        let mut trunks = BTreeMap::new();
-        for curve in self.curves.train_loss {
-            let (Some(result), Some(spec)) =
-                (by_id.get(&curve.trial_id), specs.get(&curve.trial_id))
-            else {
-                continue;
-            };
-            let size = &sizes.size(&model(result));
-            if spec.recipe.train.schedule.decay.depends_on_length() {
-                // It shares nothing, so it is all its own.
-                curves.push(loss_curve(size, CurveKind::Trunk, &curve.points));
-                continue;
-            }
-            let fork = spec.steps - spec.cooldown;
-            let (trunk, cooldown): (Vec<_>, Vec<_>) =
-                curve.points.iter().partition(|(step, _)| *step <= fork);
-            let recipe = spec::Id::of(&*spec.recipe);
-            let longest = trunks.entry(recipe).or_insert_with(|| (size.clone(), Vec::new()));
-            if trunk.len() > longest.1.len() {
-                longest.1 = trunk;
-            }
-            curves.push(loss_curve(size, CurveKind::Cooldown, &cooldown));
-        }
-        curves.extend(
-            trunks.into_values().map(|(size, points)| loss_curve(&size, CurveKind::Trunk, &points)),
-        );
-        curves.retain(|curve| !curve.points.is_empty());
-        let validation = self.curves.val_loss.iter().filter_map(|curve| {
-            let result = by_id.get(&curve.trial_id)?;
-            let (step, value) =
-                curve.points.iter().find(|(step, _)| Some(*step) == result.steps)?;
-            Some(Validation {
-                size: sizes.size(&model(result)),
-                variant: uniques.iter().position(|unique| *unique == result.unique_examples)?,
-                x: *step as f64,
-                y: *value,
-            })
-        });
-        LossFigure {
-            title: format!("{}: loss during training{}", self.sweep.name, self.share()),
-            x_label: "training steps".into(),
-            y_label: "loss (nats)".into(),
-            size_heading: sizes.heading(),
-            x_scale: Scale::Log,
-            y_scale: Scale::Linear,
-            variants: uniques
-                .iter()
-                .map(|&unique| format!("validation, {} unique", report::si(unique as f64)))
-                .collect(),
-            curves,
-            validation: validation.collect(),
-        }
-    }
 }
 
 /// The fit over its own points and on to `end`.
@@ -229,11 +164,6 @@ fn fit_curve(analysis: &Analysis, fit: &Fit, end: f64) -> FitCurve {
 fn uniques(analysis: &Analysis) -> Vec<u64> {
     let set: BTreeSet<_> = analysis.results.iter().map(|result| result.unique_examples).collect();
     set.into_iter().rev().collect()
-}
-
-fn loss_curve(size: &Size, kind: CurveKind, points: &[(u64, f64)]) -> LossCurve {
-    let points = points.iter().map(|&(step, loss)| (step as f64, loss)).collect();
-    LossCurve { size: size.clone(), kind, points }
 }
 
 /// Results that differ in their seed alone as one point each, in order of x.
