@@ -83,7 +83,7 @@ query: build
 	@$(ISOFLOP) query --db '$(DB)' --format '$(FORMAT)' "$$ISOFLOP_SQL"
 
 notebooks: build setup-notebooks
-	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath '$(DB)')" \
+	@ISOFLOP="$$(realpath '$(ISOFLOP)')" ISOFLOP_DB="$$(realpath -m '$(DB)')" \
 		tools/notebooks/.venv/bin/python tools/notebooks/notebooks.py execute notebooks/*.ipynb --out notebooks
 
 test: setup

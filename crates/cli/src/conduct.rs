@@ -133,6 +133,8 @@ async fn carry_out(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::
     let (workplace, slots, guess) = place(sweep, options)?;
     let _lock = WriterLock::acquire(&workplace.db).map_err(bad_input)?;
     let store = Store::open(&workplace.db).await.map_err(bad_input)?;
+    // From here on something may be told that somebody answers with Ctrl-C.
+    let stop = stop_on_signals(options.engine)?;
     let queued = recover(&store, &workplace).await?;
     let (plan, lanes) = weighed_plan(sweep, &store, &workplace, &slots, guess).await?;
     let conducted =
@@ -140,9 +142,9 @@ async fn carry_out(sweep: &SweepSpec, options: &Options, part: Part) -> anyhow::
     let (plan, ended) = match options.engine {
         EngineName::Local => {
             slurm::take_back(&plan, &queued);
-            conducted.train_here(plan, lanes, part).await?
+            conducted.train_here(plan, lanes, part, stop).await?
         }
-        EngineName::Slurm => conducted.train_in_queue(plan, part, &queued).await?,
+        EngineName::Slurm => conducted.train_in_queue(plan, part, &queued, stop).await?,
     };
     if !matches!(ended.why, End::Interrupted | End::DiskFull { .. }) {
         let is_shown = options.format == Printed::Table;
@@ -291,12 +293,13 @@ impl Conducted<'_> {
         plan: Plan,
         lanes: Lanes,
         part: Part,
+        stop: watch::Receiver<Stop>,
     ) -> anyhow::Result<(Plan, Ended)> {
         let mut engine = local_engine(self.workplace, self.slots)?;
         warm_up(&mut engine, self.store, &self.sweep.name, &plan, &lanes).await?;
         let (plan, states) = self.open(plan, part).await?;
         let here = Setup { lanes, ..Setup::default() };
-        let ended = self.train(&plan, states, here, &mut engine).await?;
+        let ended = self.train(&plan, states, here, &mut engine, stop).await?;
         Ok((plan, ended))
     }
 
@@ -306,13 +309,14 @@ impl Conducted<'_> {
         plan: Plan,
         part: Part,
         queued: &[Queued],
+        stop: watch::Receiver<Stop>,
     ) -> anyhow::Result<(Plan, Ended)> {
         let spec = slurm::asked(self.sweep)?;
         let mut engine = slurm::engine(self.sweep, spec, self.workplace)?;
         let (plan, states) = self.open(plan, part).await?;
         let adopted = slurm::adopt(&mut engine, self.workplace, &plan, queued).await?;
         let queue = Setup { is_queue: true, bundle_s: spec.least_s, adopted, ..Setup::default() };
-        let ended = self.train(&plan, states, queue, &mut engine).await?;
+        let ended = self.train(&plan, states, queue, &mut engine, stop).await?;
         Ok((plan, ended))
     }
 
@@ -333,6 +337,7 @@ impl Conducted<'_> {
         states: States,
         setup: Setup,
         engine: &mut E,
+        stop: watch::Receiver<Stop>,
     ) -> anyhow::Result<Ended> {
         let past = self.past(&setup.adopted).await?;
         let schedule = Schedule::new(plan, &states, self.options.policy(), &past);
@@ -343,7 +348,6 @@ impl Conducted<'_> {
         self.save_provenance(plan, &states).await?;
         let mut journal = self.journal(plan, &states)?;
         setup.show(plan, &mut journal.progress);
-        let stop = stop_on_signals(self.options.engine)?;
         let ended = drive(schedule, setup.bundle_s, engine, &mut journal, stop).await;
         journal.progress.finish();
         ended.with_context(|| self.hint())
@@ -445,16 +449,21 @@ impl Setup {
     }
 }
 
-/// The first Ctrl-C or SIGTERM asks for checkpoints, the second ends at once.
+/// The first Ctrl-C or SIGTERM asks for checkpoints, the second ends at once. Where nothing is trained any more
+/// the program itself ends.
 fn stop_on_signals(engine: EngineName) -> anyhow::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::No);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
-        for level in [Stop::Checkpoint, Stop::Kill] {
+        // Without an end: that of the sender would look like one more signal.
+        for level in std::iter::once(Stop::Checkpoint).chain(std::iter::repeat(Stop::Kill)) {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+            }
+            if sender.is_closed() {
+                std::process::exit(INTERRUPTED.into());
             }
             if level == Stop::Checkpoint {
                 say(match engine {
@@ -467,8 +476,6 @@ fn stop_on_signals(engine: EngineName) -> anyhow::Result<watch::Receiver<Stop>> 
             // The drive may just have ended; then nobody needs to hear it.
             let _ = sender.send(level);
         }
-        // Without this, the end of the sender would look like one more signal.
-        std::future::pending::<()>().await;
     });
     Ok(receiver)
 }

@@ -186,7 +186,7 @@ fn exact(value: &Value) -> String {
     }
 }
 
-/// A value for people: six digits are enough for the eye.
+/// A value for people: four decimals, or four digits and an exponent, are enough for the eye.
 fn shown(value: &Value) -> String {
     match value.as_f64() {
         Some(number) if value.is_f64() => match number.abs() {
