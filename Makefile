@@ -50,13 +50,13 @@ setup-browser:
 	@scripts/setup-browser.sh
 
 setup-exports:
-	@tools/export/setup.sh
+	@scripts/venv.sh export 'TensorBoard, MLflow and W&B (1 GB)'
 
 setup-notebooks:
-	@tools/notebooks/setup.sh
+	@scripts/venv.sh notebooks 'polars, matplotlib and a Jupyter kernel (0.4 GB)'
 
 setup-readers:
-	@tools/readers/setup.sh
+	@scripts/venv.sh readers 'DuckDB (30 MB)'
 
 setup-slurm:
 	@scripts/setup-slurm.sh

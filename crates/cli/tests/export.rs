@@ -61,7 +61,7 @@ fn export(place: &Place, sweep: &str, format: &str) -> PathBuf {
 
 fn python() -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/export");
-    let stamp = tools.join(".venv/isoflop-exports");
+    let stamp = tools.join(".venv/isoflop-export");
     stamp.exists().then(|| tools.join(".venv/bin/python"))
 }
 
